@@ -1,0 +1,564 @@
+"""Which keys go together, and which result belongs to which waiter. No await and no asyncio in this room.
+
+A *queue* holds the keys of one loader that wait to leave, on one event loop, in *groups*: keys of one group may share
+a batch. Keys that differ in the loads' parameters, in their isolated scope, or in the batch that asked for them from
+inside (a chain) are in different groups. A *batch* is what left together. A *waiter* is whoever wants a key: a future
+(one load), ``Several`` (more loads of one key) or ``Many`` (one load_many, for all its keys).
+
+Guarantees kept here, by synchronous code over plain dicts:
+
+- A key is in a batch once, in the order of first loads, and a batch has at most ``max_batch_size`` keys.
+- Every waiter of a batch is answered: value, error, or the error of the whole batch.
+- A key whose waiters have all gone away before its batch leaves is not fetched.
+- A batch takes a slot of ``max_in_flight``, but a load that a batch function makes never waits for a slot that only
+  its own answer could free: see ``_comes_free``.
+- A chain that asks for all that it is just fetching is a cycle: see ``find_cycle``.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from batchio._core import events
+from batchio._core.errors import BatchAborted, BatchShapeError, BatchTimeout, KeyNotFound, LoadCycle, QueueFull
+from batchio._core.errors import separate, show_key, show_keys
+from batchio._core.options import MISSING, Definition, Params
+
+Waiter = Any  # a future, Several or Many
+Waiters = dict[Any, Waiter]  # by key, in the order of first loads
+
+NEAR = 64  # how many steps up a chain are looked at one by one; see find_cycle
+CHEAP_PURGE = 16  # a full queue is swept for cancelled loads once per so many refusals; see Queue.make_room
+
+numbers = itertools.count(1)
+
+
+class Several(list[Any]):
+    """The waiters of a key that more than one load wants."""
+
+    __slots__ = ()
+
+    def done(self) -> bool:
+        return all(waiter.done() for waiter in self)
+
+
+class Many:
+    """One ``load_many`` as a waiter: one future for all its keys.
+
+    ``values`` and ``errors`` fill up as batches answer. ``loose`` are keys that the memo was told to forget meanwhile:
+    their answers go to the caller, who asked before, and not into the memo.
+    """
+
+    __slots__ = ("errors", "future", "keys", "loose", "memo", "open", "return_exceptions", "values", "waiting")
+
+    def __init__(
+        self, future: Any, keys: Sequence[Any], values: dict[Any, Any], count: int, memo: Any, *,
+        return_exceptions: bool,
+    ) -> None:  # fmt: skip
+        self.future = future
+        self.keys = keys
+        self.values = values
+        self.open = count  # keys without an answer
+        self.memo = memo
+        self.return_exceptions = return_exceptions
+        self.errors: dict[Any, Exception] = {}
+        self.loose: set[Any] = set()
+        self.waiting: set[Any] = set()  # the keys that this call was the first to ask for
+        if memo is not None:
+            memo.calls.append(self)
+
+    def done(self) -> bool:
+        return bool(self.future.done())
+
+    def pending(self, key: Any) -> bool:
+        """Whether this call asked for the key, has no answer yet, and may still bring one to the memo."""
+        return key in self.waiting and key not in self.loose and key not in self.values and key not in self.errors
+
+    def take(self, key: Any, value: Any) -> None:
+        """One key has its value."""
+        self.values[key] = value
+        if self.memo is not None and key not in self.loose:
+            self.memo.values[key] = value
+        self._one_less()
+
+    def take_all(self, values: Mapping[Any, Any]) -> None:
+        """All keys have their values at once."""
+        self.values.update(values)
+        if self.memo is not None:
+            self.memo.values.update({k: v for k, v in values.items() if k not in self.loose} if self.loose else values)
+        self.open -= len(values)
+        if not self.open:
+            self.settle()
+
+    def fail(self, key: Any, error: Exception) -> None:
+        """One key has an error of its own."""
+        self.errors[key] = error
+        self._one_less()
+
+    def _one_less(self) -> None:
+        self.open -= 1
+        if not self.open:
+            self.settle()
+
+    def settle(self) -> None:
+        """Every key is answered: so is the caller. The error is the first by position, the same on every run."""
+        if self.memo is not None:
+            self.memo.calls.remove(self)
+        if self.future.done():
+            return
+        if not self.errors:
+            self.future.set_result(list(map(self.values.__getitem__, self.keys)))
+        elif self.return_exceptions:
+            self.future.set_result([self.errors[key] if key in self.errors else self.values[key] for key in self.keys])
+        else:
+            fail_future(self.future, next(self.errors[key] for key in self.keys if key in self.errors))
+
+
+class Group:
+    """Keys that may leave together, not yet left."""
+
+    __slots__ = ("memos", "outside", "params", "parent", "parents", "scope", "since", "waiters")
+
+    def __init__(self, params: Params, scope: Any, parent: Batch | None, since: float) -> None:
+        self.params = params
+        self.scope = scope  # of an isolated loader
+        self.parent = parent  # the batch whose own chain asks, when that chain already passes through this loader
+        self.since = since  # when its oldest key came, on the loop's clock
+        self.waiters: Waiters = {}
+        self.memos: dict[Any, None] = {}  # of the scopes that asked, as an ordered set; see Batch._hand
+        self.parents: set[Batch] = set()  # the batches whose functions asked
+        self.outside = False  # whether anybody else asked
+
+
+class Batch:
+    """Keys that left together, until the last of their waiters is answered."""
+
+    __slots__ = (
+        "depth", "ended", "error", "group", "keys", "left", "loaders", "loose", "milestone", "number", "outside", "parents",
+        "queue", "slot", "stuck", "task", "timer", "waiters",
+    )  # fmt: skip
+
+    def __init__(self, queue: Queue, group: Group, waiters: Waiters, *, slot: bool) -> None:
+        self.queue = queue
+        self.group = group
+        self.waiters = waiters  # those not yet answered
+        self.keys = list(waiters)
+        self.number = next(numbers)
+        self.slot = slot
+        self.parents = set(group.parents)  # the batches that wait for this one; joins add to it
+        self.outside = group.outside
+        self.loaders = frozenset((queue.definition,)).union(*(parent.loaders for parent in self.parents))
+        above = self.above
+        self.depth = 0 if above is None else above.depth + 1
+        # the ancestor at the largest power of two: see find_cycle
+        self.milestone = above if above is None or not above.depth & (above.depth - 1) else above.milestone
+        self.loose: set[Any] = set()  # keys that were cleared meanwhile: no later load joins them
+        self.left = 0.0
+        self.error: BaseException | None = None
+        self.stuck = False  # timed out, and its task has not ended
+        self.ended = False  # its function has ended
+        self.task: Any = None
+        self.timer: Any = None
+
+    @property
+    def above(self) -> Batch | None:
+        """The batch that asked for all of this one's keys, when it was one batch and nobody else."""
+        return next(iter(self.parents)) if len(self.parents) == 1 and not self.outside else None
+
+    def ancestors(self) -> set[Batch]:
+        """This batch and all that wait for it, straight or through others."""
+        found, fresh = {self}, [self]
+        while fresh:
+            for parent in fresh.pop().parents - found:
+                found.add(parent)
+                fresh.append(parent)
+        return found
+
+    # -- answers ---------------------------------------------------------------------------------------------------
+
+    def answer(self, values: Mapping[Any, Any], keys: Iterable[Any] | None = None) -> None:
+        """Give each key (of those named, or of all that wait) its value; an exception as a value fails that key."""
+        waiters = self.waiters if keys is None else {key: self.waiters[key] for key in keys if key in self.waiters}
+        if keys is None:
+            self.waiters = {}
+        else:
+            for key in waiters:
+                del self.waiters[key]
+        if self._answer_in_one(values, waiters):
+            return
+        for key, waiter in waiters.items():
+            value = values.get(key, MISSING)
+            if value is MISSING:
+                value = self._missing(key)
+            if isinstance(value, BaseException):
+                self._fail(key, waiter, value)
+            else:
+                self._give(key, waiter, value)
+
+    def _answer_in_one(self, values: Mapping[Any, Any], waiters: Waiters) -> bool:
+        """The way for one load_many that has the batch to itself: dict operations in C instead of a loop."""
+        if not waiters or events.on_answer:
+            return False
+        many = next(iter(waiters.values()))
+        if type(many) is not Many or waiters.keys() != values.keys():
+            return False
+        if list(waiters.values()).count(many) != len(waiters):
+            return False
+        if any(issubclass(kind, BaseException) for kind in set(map(type, values.values()))):
+            return False
+        many.take_all(values)
+        return True
+
+    def _give(self, key: Any, waiter: Waiter, value: Any) -> None:
+        kind = type(waiter)
+        if kind is Several:
+            for one in waiter:
+                self._hand(key, one, value)
+        else:
+            self._hand(key, waiter, value)
+        if events.on_answer:
+            events.tell(events.on_answer, events.KeyAnswered(self.queue.definition.name, self.number, key, None))
+
+    def _hand(self, key: Any, waiter: Waiter, value: Any) -> None:
+        if type(waiter) is Many:
+            waiter.take(key, value)
+        elif not waiter.done():
+            waiter.set_result(value)
+        else:  # its caller went away; the scope still asked, so its memo keeps the answer
+            for memo in self.group.memos:
+                memo.keep(key, waiter, value)
+
+    def _fail(self, key: Any, waiter: Waiter, error: BaseException) -> None:
+        for one in waiter if type(waiter) is Several else (waiter,):
+            if type(one) is Many:
+                one.fail(key, separate(error))
+                continue
+            for memo in self.group.memos:
+                memo.drop(key, one)
+            if not one.done():
+                fail_future(one, separate(error))
+        if events.on_answer:
+            events.tell(events.on_answer, events.KeyAnswered(self.queue.definition.name, self.number, key, error))
+
+    def fail(self, error: BaseException, keys: Iterable[Any] | None = None) -> None:
+        """Give the keys named, or all that still wait, an error; each waiter gets an object of its own."""
+        waiters, rest = self.waiters, {}
+        if keys is not None:
+            chosen = set(keys)
+            rest = {key: waiter for key, waiter in waiters.items() if key not in chosen}
+            waiters = {key: waiter for key, waiter in waiters.items() if key in chosen}
+        self.waiters = rest
+        if waiters:
+            self.error = self.error or error
+        for key, waiter in waiters.items():
+            self._fail(key, waiter, error)
+
+    def _missing(self, key: Any) -> Any:
+        definition = self.queue.definition
+        if definition.default is not MISSING:
+            return definition.default
+        return KeyNotFound(
+            f"{definition.name}: nothing found for key {show_key(key, shown=definition.show_keys)}; "
+            f"give the loader default=... if a missing key is no error"
+        )
+
+
+def group_name(params: Params, scope: Any, parent: Batch | None) -> Any:
+    """Under which a queue keeps a group; None for the plain one, which nearly all loads are in."""
+    return (params, scope, parent) if params or scope is not None or parent is not None else None
+
+
+class Queue:
+    """The keys of one loader that wait to leave, on one event loop, and its batches under way."""
+
+    __slots__ = ("definition", "groups", "queued", "refusals", "running", "stuck", "sweeping", "taken", "waiting")
+
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+        self.groups: dict[Any, Group] = {}  # by (params, scope, parent); None is the plain group
+        self.running: dict[Batch, None] = {}  # in the order in which they left; a dict is an ordered set
+        self.queued = 0  # keys in groups
+        self.taken = 0  # slots in use
+        self.stuck = 0  # batches that timed out and do not end
+        self.refusals = 0
+        self.waiting = False  # in the dispatcher's list
+        self.sweeping = False  # a look for abandoned batches is scheduled
+
+    def __repr__(self) -> str:
+        return f"<Queue {self.definition.name}: {self.state}>"
+
+    @property
+    def state(self) -> str:
+        """What is in it, in a line."""
+        stuck = f", {self.stuck} timed out and not ended" if self.stuck else ""
+        return f"{self.queued} keys queued, {len(self.running)} batches in flight{stuck}"
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, nothing is under way and nothing is stuck."""
+        return not (self.groups or self.running or self.stuck)
+
+    @property
+    def chained(self) -> bool:
+        """Whether keys are left that a batch function waits for."""
+        return any(group.parents for group in self.groups.values())
+
+    def since(self, now: float) -> float:
+        """When its oldest key came, on the loop's clock."""
+        return min((group.since for group in self.groups.values()), default=now)
+
+    def group(self, params: Params, scope: Any, parent: Batch | None, now: Callable[[], float]) -> Group:
+        """The group in which such a load waits."""
+        name = group_name(params, scope, parent)
+        group = self.groups.get(name)
+        if group is None:
+            group = self.groups[name] = Group(params, scope, parent, now())
+        return group
+
+    def holder(self, key: Any, waiter: Waiter) -> Group | Batch | None:
+        """Where a waiter stands: in a group that has not left, or in a batch that has not answered it."""
+        for place in itertools.chain(self.groups.values(), self.running):
+            entry = place.waiters.get(key)
+            if entry is waiter or (type(entry) is Several and any(one is waiter for one in entry)):
+                return place
+        return None
+
+    def in_flight(self, key: Any, params: Params) -> Batch | None:
+        """The youngest batch that is fetching a key for anybody, for loaders that say ``coalesce=True``."""
+        for batch in reversed(self.running):
+            if key in batch.waiters and key not in batch.loose and batch.group.params == params:
+                return batch
+        return None
+
+    # -- room ------------------------------------------------------------------------------------------------------
+
+    def make_room(self, count: int) -> None:
+        """Raise QueueFull unless so many keys more may wait; loads whose callers are gone do not count.
+
+        The sweep for those is not made at each refusal: under overload there are many, and a sweep walks 100,000 keys.
+        """
+        most = self.definition.limits.max_queued
+        if self.queued + count > most:
+            if self.refusals % CHEAP_PURGE == 0:
+                for group in self.groups.values():
+                    self._drop_deserted(group)
+            self.refusals += 1
+        if self.queued + count > most:
+            raise QueueFull(
+                f"{self.definition.name}: {self.queued} keys wait already and {count} more came; max_queued is {most}. "
+                f"Answer 503, load less at once, or raise Limits(max_queued=...)"
+            )
+        self.refusals = 0
+
+    def _drop_deserted(self, group: Group) -> None:
+        """Take out keys whose waiters have all gone away; a cancelled load costs nothing until here."""
+        gone = [key for key, waiter in group.waiters.items() if waiter.done()]
+        for key in gone:
+            del group.waiters[key]
+        self.queued -= len(gone)
+
+    # -- leaving ---------------------------------------------------------------------------------------------------
+
+    def has_slot(self) -> bool:
+        """A timed out batch gives its slot back, but those that do not end are bounded by as many again."""
+        most = self.definition.limits.max_in_flight
+        return self.taken < most and self.taken + self.stuck < 2 * most
+
+    def cut(self, queues: Iterable[Queue]) -> list[Batch]:
+        """The batches that may leave now, as many as there are slots; the rest of the keys stay and grow.
+
+        Groups take turns, so that a hundred thousand keys of one locale do not hold up the other.
+        """
+        self._fail_if_choked()
+        batches: list[Batch] = []
+        cut = True
+        while cut:
+            cut = False
+            for name, group in list(self.groups.items()):
+                batch = self._cut_one(name, group, queues)
+                if batch is not None:
+                    batches.append(batch)
+                    cut = True
+        return batches
+
+    def _cut_one(self, name: Any, group: Group, queues: Iterable[Queue]) -> Batch | None:
+        """The next batch of a group, or None when it has no key that somebody wants, or no slot."""
+        nested = group.parent is not None
+        if not nested and not self.has_slot() and not (group.parents and not self._comes_free(queues)):
+            return None
+        self._drop_deserted(group)
+        waiters = self._take(name, group)
+        if not waiters:
+            return None
+        self.queued -= len(waiters)
+        batch = Batch(self, group, waiters, slot=not nested)
+        self.running[batch] = None
+        self.taken += batch.slot
+        return batch
+
+    def _take(self, name: Any, group: Group) -> Waiters:
+        """The first keys of a group, at most a batch full."""
+        most = self.definition.limits.max_batch_size
+        if len(group.waiters) <= most:
+            del self.groups[name]
+            return group.waiters
+        first = dict(itertools.islice(group.waiters.items(), most))
+        for key in first:
+            del group.waiters[key]
+        return first
+
+    def _comes_free(self, queues: Iterable[Queue]) -> bool:
+        """Whether a slot will come free although the batches that ask here wait.
+
+        Two loaders that load from each other, with every slot of both in use, would wait for each other for ever. A
+        batch can end when all that its function waits for can: batches that can end, or queues with a slot or with a
+        batch that can end. What can end is found by going round until nothing new is found. When nobody who holds a
+        slot can end, the load leaves without one. (The road not taken, no slots for any load made in a batch, would
+        void max_in_flight for every loader that stands behind another.)
+        """
+        queues = list(queues)
+        waits: defaultdict[Batch, list[Batch | Queue]] = defaultdict(list)
+        for queue in queues:
+            for group in queue.groups.values():
+                if group.parent is None:
+                    for parent in group.parents:
+                        waits[parent].append(queue)
+            for batch in queue.running:
+                for parent in batch.parents:
+                    waits[parent].append(batch)
+        ends: set[Batch] = set()
+
+        def moves(place: Batch | Queue) -> bool:
+            return place in ends if isinstance(place, Batch) else place.has_slot() or not ends.isdisjoint(place.running)
+
+        grown = True
+        while grown:
+            fresh = [b for q in queues for b in q.running if b not in ends and all(map(moves, waits[b]))]
+            ends.update(fresh)
+            grown = bool(fresh)
+        return not ends.isdisjoint(self.running)
+
+    def release(self, batch: Batch) -> None:
+        """A batch has answered all its waiters, or timed out: its slot is free."""
+        if batch in self.running:
+            del self.running[batch]
+            self.taken -= batch.slot
+
+    def _fail_if_choked(self) -> None:
+        """With as many stuck batches as are borne, keys would wait for ever: they are told."""
+        if self.stuck >= 2 * self.definition.limits.max_in_flight:
+            self.fail_queued(
+                BatchTimeout(
+                    f"{self.definition.name}: {self.stuck} batches timed out and do not end although they were "
+                    f"cancelled; nothing more is sent. Look for an await in the batch function that swallows "
+                    f"CancelledError"
+                )
+            )
+
+    def fail_queued(self, error: Exception) -> None:
+        """Give every key that still waits to leave an error."""
+        groups, self.groups, self.queued = self.groups, {}, 0
+        for group in groups.values():
+            Batch(self, group, group.waiters, slot=False).fail(error)
+
+
+def find_cycle(batch: Batch) -> LoadCycle | None:
+    """The error of a batch of a chain that asks for all that an earlier batch of the chain is fetching, or None.
+
+    Only steps at which nobody else shared the batch are followed: keys that strangers brought along say nothing about
+    this chain's data. Along such steps each batch asks for no more than the earlier ones need. So if it holds all
+    keys of an earlier one, the data has a cycle; and data without a cycle never gets here.
+    """
+    for earlier in _earlier(batch):
+        if earlier.queue is batch.queue and earlier.group.params == batch.group.params and _holds(batch, earlier):
+            definition = batch.queue.definition
+            return LoadCycle(
+                f"{definition.name}: a batch asked, while fetching {show_keys(earlier.keys, shown=definition.show_keys)}"
+                f", for the same keys again; the data has a cycle"
+            )
+    return None
+
+
+def _earlier(batch: Batch) -> Iterator[Batch]:
+    """The chain above a batch: the nearest ones, then one milestone.
+
+    A walk of the whole chain at each level makes a tree of 10,000 levels cost 50 million steps. Beyond the nearest 64
+    it is enough to look at the ancestor at the largest power of two (Brent's way to find a cycle, 1980): a cycle is
+    found later, at most after as many levels again.
+    """
+    above = batch.above
+    for _ in range(NEAR):
+        if above is None:
+            return
+        yield above
+        above = above.above
+    if batch.milestone is not None:
+        yield batch.milestone
+
+
+def _holds(batch: Batch, earlier: Batch) -> bool:
+    return len(earlier.keys) <= len(batch.keys) and set(batch.keys).issuperset(earlier.keys)
+
+
+def join(waiters: Waiters, key: Any, waiter: Waiter) -> None:
+    """One waiter more for a key that is there."""
+    entry = waiters[key]
+    if type(entry) is Several:
+        entry.append(waiter)
+    else:
+        waiters[key] = Several((entry, waiter))
+
+
+def fail_future(future: Any, error: Exception) -> None:
+    """Fail a future without "exception was never retrieved": a load that nobody awaits is no error of the program."""
+    future.set_exception(error)
+    future._log_traceback = False
+
+
+def as_mapping(definition: Definition, keys: Sequence[Any], result: Any) -> Mapping[Any, Any]:
+    """What the batch function returned, by key."""
+    if isinstance(result, Mapping):
+        return result
+    if not isinstance(result, Sequence) or isinstance(result, (str, bytes, bytearray, memoryview)):
+        raise BatchShapeError(f"{_asked(definition, keys)}, and the batch function returned {_what_came(result)}")
+    if len(result) != len(keys):
+        raise BatchShapeError(
+            f"{_asked(definition, keys)}, and the batch function returned {len(result)} items; a sequence needs one "
+            f"item per key, in the order of the keys. Return a mapping if some may be missing"
+        )
+    return dict(zip(keys, result, strict=True))
+
+
+def _asked(definition: Definition, keys: Sequence[Any]) -> str:
+    shown = show_keys(keys, shown=definition.show_keys)
+    return f"{definition.name}: asked for {len(keys)} keys" + (f" {shown}" if definition.show_keys else "")
+
+
+def _what_came(result: Any) -> str:
+    """Names the type that came, and what is likely to be missing."""
+    if result is None:
+        return "None; is a return missing? Return a mapping of key to value"
+    if hasattr(result, "__await__"):
+        return f"a {type(result).__name__}; is an await missing in it?"
+    return (
+        f"a {type(result).__name__}; return a mapping, a sequence in the order of the keys, or an async iterator of "
+        f"(key, value)"
+    )
+
+
+def as_pair(definition: Definition, keys: Sequence[Any], item: Any) -> tuple[Any, Any]:
+    """What an async iterator yielded, as (key, value)."""
+    if isinstance(item, tuple) and len(item) == 2:
+        return item
+    raise BatchShapeError(
+        f"{_asked(definition, keys)}, and the async iterator yielded a {type(item).__name__}; it must yield "
+        f"(key, value) tuples"
+    )
+
+
+def drained(definition: Definition) -> BatchAborted:
+    """What keys are told that were still queued when drain() ran out of time."""
+    return BatchAborted(f"{definition.name}: drain() ended before this key could leave; the service is shutting down")

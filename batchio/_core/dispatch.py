@@ -1,0 +1,289 @@
+"""A batch under way: the cache before it, the batch function, the answers after it.
+
+Rules of this room:
+
+- A batch runs in a task that batchio owns, so a caller's cancellation never reaches a driver; and in an empty context,
+  so that no request's variables are read for another request. An isolated one runs in a copy of its scope's context.
+- Whatever the batch function does, every waiter is answered: ``_run`` has one way out, and it passes ``_over``.
+- Answers go out first, fills of the cache after them: nobody waits for a store to be written.
+- A cache that fails or is slow is a miss without a fill. It is logged, and never an error to the reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Mapping
+from contextvars import Context, ContextVar
+from typing import Any, TypeVar
+
+from batchio._core import events
+from batchio._core.batch import Batch, Queue, as_mapping, as_pair, find_cycle
+from batchio._core.cache import Lookup
+from batchio._core.errors import BatchAborted, BatchShapeError, BatchTimeout
+from batchio._core.options import MISSING, Definition
+from batchio._core.tick import Dispatcher
+
+T = TypeVar("T")
+
+log = logging.getLogger("batchio")
+
+# The batch whose function runs in this context: loads that it makes are a chain.
+inside: ContextVar[Batch | None] = ContextVar("batchio.batch", default=None)
+
+# Seconds between looks at a key that somebody else is filling: soon at first, since most fills take one round trip.
+HERD_WAITS = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.5, 0.5, 0.5, 0.5, 0.5)
+
+
+def start(dispatcher: Dispatcher, batch: Batch, reason: str) -> None:
+    """Send a batch that was cut off its queue on its way."""
+    batch.left = dispatcher.loop.time()
+    if events.on_dispatch:
+        events.tell(events.on_dispatch, _dispatched(batch, reason))
+    if batch.group.parent is not None and (cycle := find_cycle(batch)) is not None:
+        batch.fail(cycle)
+        _over(dispatcher, batch)
+        return
+    timeout = batch.queue.definition.limits.timeout
+    if timeout is not None:
+        batch.timer = dispatcher.loop.call_later(timeout, _expire, dispatcher, batch)
+    context = Context() if batch.group.scope is None else batch.group.scope.context()
+    context.run(inside.set, batch)
+    task = dispatcher.own(_run(dispatcher, batch), context, f"batchio {batch.queue.definition.name} #{batch.number}")
+    batch.task = None if batch.ended else task
+
+
+def _dispatched(batch: Batch, reason: str) -> events.BatchDispatched:
+    definition, group = batch.queue.definition, batch.group
+    waiters = sum(len(waiter) if isinstance(waiter, list) else 1 for waiter in batch.waiters.values())
+    return events.BatchDispatched(
+        loader=definition.name,
+        batch=batch.number,
+        keys=tuple(batch.keys),
+        waiters=waiters,
+        reason=reason,
+        waited=batch.left - group.since,
+        params=definition.named(group.params),
+    )
+
+
+async def _run(dispatcher: Dispatcher, batch: Batch) -> None:
+    """The life of a batch, in its own task."""
+    definition = batch.queue.definition
+    cache = None if definition.stand_ins else definition.cache
+    try:
+        if cache is None:
+            await _fetch(definition, batch, batch.keys)
+        else:
+            await _through_cache(dispatcher, definition, cache, batch)
+    except BaseException as error:
+        _abort(dispatcher, batch, error)
+        if not isinstance(error, Exception) and not _is_foreign(error):
+            raise
+    finally:
+        batch.ended = True
+        batch.task = None
+        _over(dispatcher, batch)
+
+
+def _is_foreign(error: BaseException) -> bool:
+    """A BaseException of somebody's own making: told to the waiters, and no business of the event loop's."""
+    return not isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError))
+
+
+def _abort(dispatcher: Dispatcher, batch: Batch, error: BaseException) -> None:
+    """The batch function came to an end that is no answer and no Exception of its own."""
+    if dispatcher.loop.is_closed():  # the loop went away under the batch, and all waiters with it
+        batch.waiters = {}
+        return
+    name = batch.queue.definition.name
+    how = "was cancelled" if isinstance(error, asyncio.CancelledError) else f"raised {type(error).__name__}: {error}"
+    aborted = BatchAborted(f"{name}: the batch function {how}, so this batch has no answer")
+    aborted.__cause__ = error
+    batch.fail(aborted)
+
+
+def _over(dispatcher: Dispatcher, batch: Batch) -> None:
+    """All waiters are answered: the slot is free, the event is told. Called again, it does nothing more."""
+    queue = batch.queue
+    if batch.stuck and batch.ended:
+        batch.stuck = False
+        queue.stuck -= 1
+    if batch in queue.running:
+        if batch.timer is not None:
+            batch.timer.cancel()
+            batch.timer = None
+        queue.release(batch)
+        if events.on_done:
+            seconds = dispatcher.loop.time() - batch.left
+            events.tell(events.on_done, events.BatchDone(queue.definition.name, batch.number, seconds, batch.error))
+    batch.error = None  # its traceback refers to the frame that holds the batch
+    if queue.groups and not dispatcher.loop.is_closed():
+        dispatcher.expect(queue)
+    dispatcher.settle(queue)
+
+
+def _expire(dispatcher: Dispatcher, batch: Batch) -> None:
+    """The batch had its time: answer its waiters, give the slot back, and cancel it."""
+    definition = batch.queue.definition
+    batch.fail(
+        BatchTimeout(
+            f"{definition.name}: no answer within {definition.limits.timeout} seconds of dispatch; the batch of "
+            f"{len(batch.keys)} keys was cancelled. Raise Limits(timeout=...) or make the source faster"
+        )
+    )
+    batch.stuck = True
+    batch.queue.stuck += 1
+    task = batch.task
+    _over(dispatcher, batch)
+    task.cancel()
+
+
+def abandon(queue: Queue) -> None:
+    """``cancel_abandoned``: cancel the batches whose last waiter went away."""
+    queue.sweeping = False
+    for batch in list(queue.running):
+        if batch.task is not None and all(waiter.done() for waiter in batch.waiters.values()):
+            batch.task.cancel()
+
+
+# -- the batch function --------------------------------------------------------------------------------------------------
+
+
+async def _fetch(definition: Definition, batch: Batch, keys: list[Any]) -> Mapping[Any, Any]:
+    """Call the batch function for some keys of a batch and answer them; what may be cached comes back."""
+    return await _fetch_part(definition, batch, keys, _Budget(len(keys)))
+
+
+class _Budget:
+    """How many calls ``split_on_error`` may make: enough to isolate four bad keys, however large the batch.
+
+    When everything fails (a database that is down) halving to the end would make 2n - 1 calls.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.left = 8 * math.ceil(math.log2(max(count, 2))) + 1
+
+
+async def _fetch_part(definition: Definition, batch: Batch, keys: list[Any], budget: _Budget) -> Mapping[Any, Any]:
+    try:
+        return await _call(definition, batch, keys)
+    except Exception as error:
+        unanswered = [key for key in keys if key in batch.waiters]
+        if not _may_split(definition, unanswered, budget, error):
+            batch.fail(error, unanswered)
+            return {}
+    middle = (len(unanswered) + 1) // 2
+    budget.left -= 2
+    first = await _fetch_part(definition, batch, unanswered[:middle], budget)
+    second = await _fetch_part(definition, batch, unanswered[middle:], budget)
+    return {**first, **second}
+
+
+def _may_split(definition: Definition, keys: list[Any], budget: _Budget, error: Exception) -> bool:
+    """A wrong shape is the function's fault, not a key's."""
+    poisoned = definition.split_on_error and not isinstance(error, BatchShapeError)
+    return poisoned and len(keys) > 1 and budget.left >= 2
+
+
+async def _call(definition: Definition, batch: Batch, keys: list[Any]) -> Mapping[Any, Any]:
+    """One call of the batch function, its answers given."""
+    fetch = definition.stand_ins[-1] if definition.stand_ins else definition.fetch
+    params = batch.group.params
+    result = fetch(list(keys), **definition.named(params)) if params else fetch(list(keys))
+    if hasattr(result, "__await__"):
+        result = await result
+    elif not hasattr(result, "__aiter__") and not definition.stand_ins:
+        raise BatchShapeError(
+            f"{definition.name}: the batch function is no coroutine function, it returned a {type(result).__name__}; "
+            f"write async def"
+        )
+    if hasattr(result, "__aiter__"):
+        return await _stream(definition, batch, keys, result)
+    values = as_mapping(definition, keys, result)
+    batch.answer(values, None if len(keys) == len(batch.keys) else keys)
+    return values
+
+
+async def _stream(definition: Definition, batch: Batch, keys: list[Any], pairs: Any) -> Mapping[Any, Any]:
+    """Answer each key as its pair comes; those that never came are missing."""
+    values = {}
+    async for item in pairs:
+        key, value = as_pair(definition, keys, item)
+        values[key] = value
+        batch.answer({key: value}, (key,))
+    batch.answer({}, keys)
+    return values
+
+
+# -- the cache before it -------------------------------------------------------------------------------------------------
+
+
+async def _through_cache(dispatcher: Dispatcher, definition: Definition, cache: Any, batch: Batch) -> None:
+    """Hits are answered, misses fetched and filled, and keys that somebody else is filling waited for."""
+    asked = batch.keys
+    for seconds in HERD_WAITS:
+        found = await _look_up(definition, cache, batch, asked)
+        batch.answer(found.hits, list(found.hits))
+        filling = set(found.filling) & batch.waiters.keys()
+        misses = [key for key in batch.waiters if key not in filling]
+        if misses:
+            await _fetch_and_fill(dispatcher, definition, cache, batch, misses, found)
+        if not filling:
+            return
+        await asyncio.sleep(seconds)
+        asked = [key for key in asked if key in filling]
+    await _fetch(definition, batch, list(batch.waiters))  # whoever was filling is gone, or slower than we can wait
+
+
+async def _fetch_and_fill(
+    dispatcher: Dispatcher, definition: Definition, cache: Any, batch: Batch, keys: list[Any], found: Lookup[Any, Any]
+) -> None:
+    """Fetch the misses, answer them, and only then write to the cache what we hold a lease for."""
+    values = await _fetch(definition, batch, keys)
+    if not batch.waiters:
+        _over(dispatcher, batch)
+    if not found.leases:
+        return
+    fill = {key: value for key in found.leases if _may_fill(value := values.get(key, definition.default))}
+    await _guarded(definition, "fill", cache.fill_many(*_outward(batch, fill, found.leases), definition.ttl))
+
+
+def _may_fill(value: Any) -> bool:
+    """Errors and absences are not remembered; a default is a value."""
+    return value is not MISSING and not isinstance(value, BaseException)
+
+
+async def _look_up(definition: Definition, cache: Any, batch: Batch, keys: list[Any]) -> Lookup[Any, Any]:
+    """Ask the cache; a failure is a miss without a lease."""
+    if not batch.group.params:
+        return await _guarded(definition, "lookup", cache.get_many(keys)) or Lookup()
+    full = {_with_params(batch, key): key for key in keys}
+    found = await _guarded(definition, "lookup", cache.get_many(list(full))) or Lookup()
+    return Lookup(
+        hits={full[key]: value for key, value in found.hits.items()},
+        leases={full[key]: lease for key, lease in found.leases.items()},
+        filling=[full[key] for key in found.filling],
+    )
+
+
+def _outward(batch: Batch, *tables: Mapping[Any, Any]) -> tuple[Mapping[Any, Any], ...]:
+    """Tables by key as tables by cache key: a load's parameters are part of it."""
+    if not batch.group.params:
+        return tables
+    return tuple({_with_params(batch, key): item for key, item in table.items()} for table in tables)
+
+
+def _with_params(batch: Batch, key: Any) -> tuple[Any, ...]:
+    return (key, *(value for _, value in batch.group.params))
+
+
+async def _guarded(definition: Definition, verb: str, work: Awaitable[T]) -> T | None:
+    """A verb of the cache within its time; None and a line in the log when it fails."""
+    try:
+        async with asyncio.timeout(definition.limits.cache_timeout):
+            return await work
+    except Exception as error:
+        log.warning("%s: cache %s failed, taken for a miss: %s: %s", definition.name, verb, type(error).__name__, error)
+        return None

@@ -1,0 +1,847 @@
+"""The trip of a key: load, memo, queue. What comes after the queue is in ``tick`` and ``dispatch``.
+
+Rules of this room:
+
+- ``load`` only ever looks into tables and writes into them. It never runs the batch function, and it awaits nothing.
+- A load in flight is one future and nothing else: no task, no callback. A cancelled one is noticed when its batch is
+  cut. (A callback per load would cost more than the load.)
+- Everything that can be wrong with a call is raised at the call, before anything is queued.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import functools
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import contextmanager
+from contextvars import Context
+from typing import Any, Concatenate, Generic, Never, ParamSpec, Protocol, TypeVar, overload
+
+from batchio._core import events
+from batchio._core.batch import Batch, Group, Many, Queue, group_name, join
+from batchio._core.cache import Cache
+from batchio._core.dispatch import abandon, inside, start
+from batchio._core.errors import BatchTimeout, QueueFull, show_key
+from batchio._core.hints import Watch
+from batchio._core.options import MISSING, Definition, Limits, Params, define, explain_unknown
+from batchio._core.scope import Memo, Scope, current
+from batchio._core.tick import ATTRIBUTE, Dispatcher, dispatcher_of
+
+__all__ = ["Loader", "loader"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+D = TypeVar("D")
+P = ParamSpec("P")
+
+
+class Loader(Generic[K, V]):
+    """One key type: how to fetch many of its keys at once, so that callers can ask for one.
+
+    Made at import time by the decorator ``@loader``, by ``Loader(fn, ...)``, or as a subclass with
+    ``async def load_batch(self, keys)``. It is bound to no event loop and works from any number of them.
+
+    ``await users(1)`` is ``await users.load(1)``. Loads that are made before the event loop has nothing else to run
+    leave together, in one call of the batch function, which returns a mapping, a sequence in the order of the keys, or
+    an async iterator of ``(key, value)``. An ``Exception`` instance as a value fails that key only. Keyword-only
+    parameters of the batch function are parameters of each load: ``await title(1, locale="fr")``.
+
+    Args:
+        fetch: the batch function, ``async def f(keys: list[K], *, ...) -> dict[K, V]``.
+        name: what errors, events and caches call it; default ``module:qualname``.
+        limits: what it may use at most, per event loop; see ``Limits``.
+        key: a function that checks and normalises each key, as ``key=int``.
+        default: the value of keys for which nothing was found; without it they raise ``KeyNotFound``.
+        cache: a store to ask first; see ``Cache``.
+        ttl: seconds that a value lives in the cache; None for as long as the cache keeps it.
+        memo: whether a scope remembers what it asked for.
+        isolated: give each scope batches of its own, run in a copy of its context.
+        coalesce: let a load join a batch under way that another scope's load started, if it fetches the same key.
+        cancel_abandoned: cancel a batch when the last load that waits for it was cancelled.
+        show_keys: whether messages may show keys; False where keys are secrets.
+        split_on_error: halve a batch that failed until the bad key is alone; the batch function must bear being asked
+            again. At most ``8 * log2(keys) + 1`` calls.
+        version: part of what the cache stores; raise it when the meaning of the values changes.
+        value_type: the type of the values for the cache's codec; read off the annotations by default.
+
+    Raises:
+        TypeError: for a batch function that cannot be one, or an unknown option.
+        ValueError: for options that make no sense together, or a name that its cache already has.
+
+    Example:
+        >>> import asyncio, batchio
+        >>> async def fetch(keys: list[int]) -> dict[int, str]:
+        ...     print("fetching", keys)
+        ...     return {key: f"user {key}" for key in keys}
+        >>> users = batchio.Loader(fetch, name="users")
+        >>> async def main() -> tuple[str, str]:
+        ...     return await batchio.gather(users(1), users(2))
+        >>> asyncio.run(main())
+        fetching [1, 2]
+        ('user 1', 'user 2')
+    """
+
+    _definition: Definition
+    _given: Mapping[str, Any]
+
+    def __init__(
+        self,
+        fetch: Callable[..., Any] | None = None,
+        *,
+        name: str | None = None,
+        limits: Limits | None = None,
+        key: Callable[[Any], Any] | None = None,
+        default: Any = MISSING,
+        cache: Cache | None = None,
+        ttl: float | None = None,
+        memo: bool = True,
+        isolated: bool = False,
+        coalesce: bool = False,
+        cancel_abandoned: bool = False,
+        show_keys: bool = True,
+        split_on_error: bool = False,
+        version: int | str = 0,
+        value_type: Any = MISSING,
+        **unknown: Never,
+    ) -> None:
+        if fetch is None:
+            fetch = self._own_function()
+            name = name or f"{type(self).__module__}:{type(self).__qualname__}"
+        if unknown:
+            raise TypeError(explain_unknown(name or getattr(fetch, "__qualname__", "loader"), list(unknown)))
+        self._definition = define(
+            fetch, name=name, limits=limits, key=key, default=default, cache=cache, ttl=ttl, memo=memo,
+            isolated=isolated, coalesce=coalesce, cancel_abandoned=cancel_abandoned, show_keys=show_keys,
+            split_on_error=split_on_error, version=version, value_type=value_type,
+        )  # fmt: skip
+        self._given = {}
+        functools.update_wrapper(self, fetch)
+
+    def _own_function(self) -> Callable[..., Any]:
+        """The batch function of a subclass."""
+        if type(self).load_batch is Loader.load_batch:
+            raise TypeError(
+                "a loader needs a batch function: write @batchio.loader above one, or subclass Loader with "
+                "async def load_batch(self, keys)"
+            )
+        return self.load_batch
+
+    async def load_batch(self, keys: list[K]) -> Mapping[K, V] | Sequence[V]:
+        """The batch function of a subclass; a loader made from a function does not use it.
+
+        Args:
+            keys: distinct keys, in the order of their first load.
+
+        Returns:
+            A mapping, or a sequence in the order of the keys.
+
+        Raises:
+            NotImplementedError: always, here.
+        """
+        raise NotImplementedError(f"{self.name}: write async def load_batch(self, keys)")
+
+    @property
+    def name(self) -> str:
+        """The name that errors, events and caches use.
+
+        Returns:
+            ``name=``, or ``module:qualname``.
+        """
+        return self._definition.name
+
+    @property
+    def limits(self) -> Limits:
+        """What this loader may use at most on each event loop.
+
+        Returns:
+            The ``Limits`` that it was made with.
+        """
+        return self._definition.limits
+
+    def __repr__(self) -> str:
+        dispatcher = getattr(asyncio._get_running_loop(), ATTRIBUTE, None)
+        queue = None if dispatcher is None else dispatcher.queues.get(self._definition)
+        state = "" if queue is None else f" {queue.state}"
+        return f"<Loader {self.name}{state}>"
+
+    # -- loads -----------------------------------------------------------------------------------------------------
+
+    def load(self, key: K, /, **params: Any) -> asyncio.Future[V]:
+        """Ask for one key.
+
+        The load is queued at once, awaited or not, so several can be started first and awaited later; none needs a
+        task. Cancelling the future touches no other load.
+
+        Args:
+            key: the key; it must be hashable.
+            **params: the batch function's keyword-only parameters.
+
+        Returns:
+            A future of the value. Its error is the batch function's (a copy of one's own), or one of ``BatchioError``.
+
+        Raises:
+            RuntimeError: without a running event loop.
+            TypeError: for an unhashable key, or for parameters that the batch function does not have.
+            QueueFull: when ``max_queued`` keys wait already.
+
+        Example:
+            >>> import asyncio, batchio
+            >>> @batchio.loader(name="halves")
+            ... async def halves(keys: list[int]) -> dict[int, float]:
+            ...     return {key: key / 2 for key in keys}
+            >>> async def main() -> list[float]:
+            ...     one, five = halves.load(1), halves.load(5)
+            ...     return [await one, await five]
+            >>> asyncio.run(main())
+            [0.5, 2.5]
+        """
+        definition = self._definition
+        loop = asyncio._get_running_loop()
+        if loop is None:
+            raise self._no_loop()
+        wanted: Any = key if definition.key is None else definition.key(key)
+        bound = definition.bind({**self._given, **params}) if params or definition.parameters else ()
+        scope = current.get()
+        if scope is not None and scope.loop is not loop:
+            scope = scope.on(loop)
+        memo = None
+        try:
+            if scope is not None and definition.memo:
+                memo = scope.memo((definition, bound) if bound else definition)
+                done = memo.asked.get(wanted)
+                if done is None:
+                    if wanted in memo.values:
+                        done = memo.asked[wanted] = _done(loop, memo.values[wanted])
+                if done is not None and done.done() and not done.cancelled():
+                    if events.on_load:
+                        _tell(definition, (wanted,), bound, memo_hit=True)
+                    return done  # type: ignore[no-any-return]
+            return _ask(definition, loop, scope, memo, bound, wanted)
+        except TypeError as error:
+            raise _explained(definition, (wanted,), error) from None
+
+    __call__ = load
+
+    def load_many(
+        self, keys: Iterable[K], /, *, return_exceptions: bool = False, **params: Any
+    ) -> asyncio.Future[list[V]]:
+        """Ask for many keys with one future.
+
+        Costs a fraction of as many ``load`` calls. All keys are queued, or none.
+
+        Args:
+            keys: the keys, in the order in which the values are wanted; a key may stand there twice.
+            return_exceptions: give errors in the places of their keys, instead of raising the first one by position.
+            **params: the batch function's keyword-only parameters.
+
+        Returns:
+            A future of the list of values. It is answered when the last key is.
+
+        Raises:
+            RuntimeError: without a running event loop.
+            TypeError: for an unhashable key, for a string in place of a list of keys, or for unknown parameters.
+            QueueFull: when ``max_queued`` keys wait already, or would.
+
+        Example:
+            >>> import asyncio, batchio
+            >>> @batchio.loader(name="cubes")
+            ... async def cubes(keys: list[int]) -> dict[int, int]:
+            ...     return {key: key**3 for key in keys}
+            >>> async def main() -> list[int]:
+            ...     return await cubes.load_many([3, 1, 3])
+            >>> asyncio.run(main())
+            [27, 1, 27]
+        """
+        definition = self._definition
+        if isinstance(keys, (str, bytes)):
+            raise TypeError(f"{self.name}: load_many takes many keys and got one {type(keys).__name__}; write [key]")
+        loop = asyncio._get_running_loop()
+        if loop is None:
+            raise self._no_loop()
+        wanted: list[Any] = list(keys) if definition.key is None else list(map(definition.key, keys))
+        bound = self._bound(params)
+        scope, memo = self._remembering(loop, bound)
+        try:
+            return _ask_many(definition, loop, scope, memo, bound, wanted, return_exceptions=return_exceptions)
+        except TypeError as error:
+            raise _explained(definition, wanted, error) from None
+
+    # -- what is remembered ----------------------------------------------------------------------------------------
+
+    def prime(self, key: K, value: V, /, **params: Any) -> None:
+        """Tell the current scope the value of a key, as if it had been loaded. What it knows already stays.
+
+        Args:
+            key: the key.
+            value: its value; an exception is refused, since errors are not remembered.
+            **params: the batch function's keyword-only parameters.
+
+        Raises:
+            RuntimeError: without a scope, or for a loader with ``memo=False``: nothing would remember the value.
+            TypeError: for an exception as the value.
+
+        Example:
+            >>> import asyncio, batchio
+            >>> @batchio.loader(name="planets")
+            ... async def planets(keys: list[int]) -> dict[int, str]:
+            ...     raise AssertionError("not asked")
+            >>> async def main() -> str:
+            ...     with batchio.scope():
+            ...         planets.prime(3, "Earth")
+            ...         return await planets(3)
+            >>> asyncio.run(main())
+            'Earth'
+        """
+        self.prime_many({key: value}, **params)
+
+    def prime_many(self, values: Mapping[K, V], /, **params: Any) -> None:
+        """Tell the current scope the values of many keys.
+
+        Args:
+            values: values by key.
+            **params: the batch function's keyword-only parameters.
+
+        Raises:
+            RuntimeError: without a scope, or for a loader with ``memo=False``.
+            TypeError: for an exception as a value.
+        """
+        _, memo = self._remembering(asyncio._get_running_loop(), self._bound(params))
+        if memo is None:
+            raise RuntimeError(
+                f"{self.name}: prime needs a memo: enter a scope on a running loop first (with batchio.scope(): ...), "
+                f"and do not say memo=False"
+            )
+        for error in values.values():
+            if isinstance(error, BaseException):
+                raise TypeError(f"{self.name}: prime got {error!r} as a value; errors are not remembered")
+        for key, value in values.items():
+            memo.tell(self._wanted(key), value)
+
+    def clear(self, key: K, /, **params: Any) -> None:
+        """Forget a key in the current scope; its next load fetches again, though a batch may be fetching it now.
+
+        Args:
+            key: the key.
+            **params: the batch function's keyword-only parameters.
+        """
+        self.clear_many((key,), **params)
+
+    def clear_many(self, keys: Iterable[K], /, **params: Any) -> None:
+        """Forget many keys in the current scope.
+
+        Args:
+            keys: the keys.
+            **params: the batch function's keyword-only parameters.
+        """
+        bound = self._bound(params)
+        loop = asyncio._get_running_loop()
+        _, memo = self._remembering(loop, bound)
+        batches = _running(self._definition, loop, bound)
+        for key in map(self._wanted, keys):
+            if memo is not None:
+                memo.forget(key)
+            for batch in batches:
+                batch.loose.add(key)
+
+    def clear_all(self, **params: Any) -> None:
+        """Forget all keys of this loader in the current scope.
+
+        Args:
+            **params: the batch function's keyword-only parameters.
+        """
+        bound = self._bound(params)
+        loop = asyncio._get_running_loop()
+        _, memo = self._remembering(loop, bound)
+        if memo is not None:
+            memo.forget_all()
+        for batch in _running(self._definition, loop, bound):
+            batch.loose.update(batch.keys)
+
+    async def invalidate(self, *keys: K, **params: Any) -> None:
+        """After a write: forget keys in the memo, in batches under way, and in the cache.
+
+        Await it before you tell anybody that the write is done. A cancelled caller does not stop it.
+
+        Args:
+            *keys: the keys that the write changed.
+            **params: the batch function's keyword-only parameters.
+
+        Raises:
+            BatchTimeout: when the cache did not answer within ``Limits.cache_timeout`` seconds.
+            Exception: whatever the cache raised; until its ttl ends it may hold the old value.
+
+        Example:
+            >>> import asyncio, batchio
+            >>> stock = {"tea": 3}
+            >>> @batchio.loader(name="stock", cache=batchio.MemoryCache())
+            ... async def in_stock(names: list[str]) -> dict[str, int]:
+            ...     return {name: stock[name] for name in names}
+            >>> async def main() -> list[int]:
+            ...     before = await in_stock("tea")
+            ...     stock["tea"] = 2
+            ...     await in_stock.invalidate("tea")
+            ...     return [before, await in_stock("tea")]
+            >>> asyncio.run(main())
+            [3, 2]
+        """
+        self.clear_many(keys, **params)
+        if self._definition.cache is not None and keys:
+            await self._delete(keys, self._bound(params))
+            self.clear_many(keys, **params)  # what was read from the cache meanwhile
+
+    async def _delete(self, keys: Sequence[K], bound: Params) -> None:
+        """Delete from the cache in a task of our own: a driver is never cancelled by a caller."""
+        full: Iterable[Any] = map(self._wanted, keys)
+        if bound:
+            full = [(key, *(value for _, value in bound)) for key in full]
+        dispatcher = _dispatcher(asyncio.get_running_loop())
+        work = _delete_in_time(self._definition, list(dict.fromkeys(full)))
+        await asyncio.shield(dispatcher.own(work, Context(), f"batchio {self.name} invalidate"))
+
+    # -- other ways to have it -------------------------------------------------------------------------------------
+
+    def bind(self, **params: Any) -> Loader[K, V]:
+        """This loader with some of its keyword-only parameters fixed.
+
+        Args:
+            **params: parameters of the batch function, by name.
+
+        Returns:
+            A loader that shares everything with this one: queue, limits, memo, cache.
+
+        Raises:
+            TypeError: for a parameter that the batch function does not have.
+
+        Example:
+            >>> import asyncio, batchio
+            >>> @batchio.loader(name="greetings")
+            ... async def greeting(names: list[str], *, locale: str) -> dict[str, str]:
+            ...     hello = {"en": "Hello", "fr": "Bonjour"}[locale]
+            ...     return {name: f"{hello} {name}" for name in names}
+            >>> french = greeting.bind(locale="fr")
+            >>> async def main() -> str:
+            ...     return await french("Ada")
+            >>> asyncio.run(main())
+            'Bonjour Ada'
+        """
+        self._definition.check_known(params)
+        bound = copy.copy(self)
+        bound._given = {**self._given, **params}
+        return bound
+
+    @contextmanager
+    def override(self, source: Mapping[K, V] | Callable[..., Any], /) -> Generator[None]:
+        """For tests: answer from a mapping or a function instead of the batch function, without the cache.
+
+        Loads are batched as ever, so that a test can look at the batches. It holds for all event loops and threads of
+        the process until the ``with`` block ends.
+
+        Args:
+            source: values by key (others raise ``KeyNotFound``), or a batch function, which may be a plain ``def``.
+
+        Yields:
+            Nothing.
+
+        Raises:
+            TypeError: for something that is neither.
+
+        Example:
+            >>> import asyncio, batchio
+            >>> @batchio.loader(name="prices")
+            ... async def price(names: list[str]) -> dict[str, int]:
+            ...     raise AssertionError("a test must not get here")
+            >>> async def main() -> int:
+            ...     return await price("tea")
+            >>> with price.override({"tea": 4}):
+            ...     asyncio.run(main())
+            4
+        """
+        stand_in = _from_mapping(source) if isinstance(source, Mapping) else source
+        if not callable(stand_in):
+            raise TypeError(f"{self.name}: override takes a mapping or a function, and got {source!r}")
+        self._definition.stand_ins.append(stand_in)
+        try:
+            yield
+        finally:
+            self._definition.stand_ins.remove(stand_in)
+
+    # -- small things ----------------------------------------------------------------------------------------------
+
+    def _wanted(self, key: Any) -> Any:
+        """A key as the machine knows it."""
+        return key if self._definition.key is None else self._definition.key(key)
+
+    def _bound(self, params: Mapping[str, Any]) -> Params:
+        """The parameters of a call."""
+        definition = self._definition
+        return definition.bind({**self._given, **params}) if params or definition.parameters else ()
+
+    def _remembering(self, loop: Any, bound: Params) -> tuple[Scope | None, Memo | None]:
+        """The current scope as this loop sees it, and its memo of this loader."""
+        scope = current.get()
+        if scope is None or loop is None or (scope := scope.on(loop)) is None:
+            return None, None
+        if not self._definition.memo:
+            return scope, None
+        return scope, scope.memo((self._definition, bound) if bound else self._definition)
+
+    def _no_loop(self) -> RuntimeError:
+        return RuntimeError(
+            f"{self.name}: a load needs a running event loop; call it inside a coroutine (asyncio.run(main()))"
+        )
+
+
+# -- the way into the queue ----------------------------------------------------------------------------------------------
+
+
+def _ask(
+    definition: Definition, loop: Any, scope: Scope | None, memo: Memo | None, bound: Params, key: Any
+) -> asyncio.Future[Any]:
+    """A load that the memo cannot answer: join what the scope waits for already, or queue the key."""
+    dispatcher = getattr(loop, ATTRIBUTE, None) or _dispatcher(loop)
+    queue = dispatcher.queue_of(definition)
+    asking = _asking()
+    place = _pending(definition, queue, memo, bound, key, asking)
+    joins = place is not None
+    if place is None:
+        parent = _parent(definition, asking)
+        place = _group(dispatcher, queue, scope, bound, parent, 1, key)
+        remember = memo if parent is None else None
+    else:
+        remember = memo if definition.coalesce else None
+    future = _future(definition, dispatcher, loop)
+    if events.on_load:
+        _tell(definition, (key,), bound, memo_hit=joins)
+    _stand(queue, place, key, future)
+    if remember is not None:
+        remember.asked[key] = future
+    _announce(dispatcher, queue, place, asking, remember, fresh=not joins)
+    if definition.cancel_abandoned:
+        future.add_done_callback(functools.partial(_went_away, loop, queue))
+    return future
+
+
+def _ask_many(
+    definition: Definition, loop: Any, scope: Scope | None, memo: Memo | None, bound: Params, keys: list[Any], *,
+    return_exceptions: bool,
+) -> asyncio.Future[list[Any]]:
+    """The same for many keys at once: everything is looked up first and queued then, whole or not at all."""
+    if (known := _all_known(memo, keys)) is not None:
+        if events.on_load:
+            _tell(definition, keys, bound, memo_hit=True)
+        return _done(loop, known)
+    dispatcher = getattr(loop, ATTRIBUTE, None) or _dispatcher(loop)
+    queue = dispatcher.queue_of(definition)
+    asking = _asking()
+    parent = _parent(definition, asking)
+    fresh: dict[Any, Any] = dict.fromkeys(keys)
+    values, places = _sort_out(definition, queue, memo, bound, fresh, asking)
+    group = None if not fresh else _group(dispatcher, queue, scope, bound, parent, len(fresh), None)
+    future = _future(definition, dispatcher, loop)
+    remember = memo if parent is None else None
+    many = Many(future, keys, values, len(fresh) + len(places), remember, return_exceptions=return_exceptions)
+    if events.on_load:
+        _tell(definition, [key for key in dict.fromkeys(keys) if key not in fresh], bound, memo_hit=True)
+        _tell(definition, fresh, bound, memo_hit=False)
+    for key, place in places:
+        _stand(queue, place, key, many)
+        _announce(dispatcher, queue, place, asking, None, fresh=False)
+    if group is not None:
+        many.waiting = set(fresh)
+        _stand_all(queue, group, fresh, many)
+        _announce(dispatcher, queue, group, asking, remember, fresh=True)
+    if not many.open:
+        many.settle()
+    if definition.cancel_abandoned:
+        future.add_done_callback(functools.partial(_went_away, loop, queue))
+    dispatcher.settle(queue)
+    return future
+
+
+def _all_known(memo: Memo | None, keys: list[Any]) -> list[Any] | None:
+    """The values of a load_many that the memo answers whole, by one pass in C."""
+    if not keys:
+        return []
+    if memo is None or not memo.values:
+        return None
+    try:
+        return list(map(memo.values.__getitem__, keys))
+    except KeyError:
+        return None
+
+
+def _sort_out(
+    definition: Definition, queue: Queue, memo: Memo | None, bound: Params, fresh: dict[Any, Any], asking: Batch | None
+) -> tuple[dict[Any, Any], list[tuple[Any, Group | Batch]]]:
+    """Take out of the fresh keys those whose values the memo has, and those that are under way and can be joined."""
+    values: dict[Any, Any] = {}
+    places: list[tuple[Any, Group | Batch]] = []
+    if not definition.coalesce and (memo is None or memo.is_empty()):
+        return values, places
+    for key in list(fresh):
+        if memo is not None and (hit := memo.known(key, MISSING)) is not MISSING:
+            values[key] = hit
+            del fresh[key]
+        elif (place := _pending(definition, queue, memo, bound, key, asking)) is not None:
+            places.append((key, place))
+            del fresh[key]
+    return values, places
+
+
+def _pending(
+    definition: Definition, queue: Queue, memo: Memo | None, bound: Params, key: Any, asking: Batch | None
+) -> Group | Batch | None:
+    """Where a key is under way that this load may join: its own scope asked for it, or the loader coalesces."""
+    place: Group | Batch | None = None
+    if memo is not None and (waiter := memo.waiter(key)) is not None:
+        place = queue.holder(key, waiter)
+    if place is None and definition.coalesce:
+        place = queue.in_flight(key, bound)
+    if isinstance(place, Batch) and asking is not None and place in asking.ancestors():
+        return None  # that batch waits for the one that asks: to join it would be to wait for oneself
+    return place
+
+
+def _parent(definition: Definition, asking: Batch | None) -> Batch | None:
+    """The batch that asks, if its chain passes through this loader already: then its loads leave in batches of their own."""
+    return asking if asking is not None and definition in asking.loaders else None
+
+
+def _group(
+    dispatcher: Dispatcher, queue: Queue, scope: Scope | None, bound: Params, parent: Batch | None, count: int, key: Any
+) -> Group:
+    """The group in which loads wait, once there is room for so many keys more."""
+    definition = queue.definition
+    alone = scope if definition.isolated else None
+    if queue.queued + count > definition.limits.max_queued:
+        group = queue.groups.get(group_name(bound, alone, parent))
+        if count > 1 or group is None or key not in group.waiters:
+            try:
+                queue.make_room(count)
+            except QueueFull:
+                dispatcher.settle(queue)
+                raise
+    if alone is not None:
+        alone.keep_context()
+    return queue.group(bound, alone, parent, dispatcher.loop.time)
+
+
+def _stand(queue: Queue, place: Group | Batch, key: Any, waiter: Any) -> None:
+    """Put a waiter in its place, alone there or next to others."""
+    if key in place.waiters:
+        join(place.waiters, key, waiter)
+    else:
+        place.waiters[key] = waiter
+        queue.queued += 1
+
+
+def _stand_all(queue: Queue, group: Group, keys: dict[Any, Any], many: Many) -> None:
+    """Put a load_many in all its places; at once, when nobody stands there yet."""
+    if group.waiters.keys().isdisjoint(keys):
+        group.waiters.update(dict.fromkeys(keys, many))
+        queue.queued += len(keys)
+        return
+    for key in keys:
+        _stand(queue, group, key, many)
+
+
+def _announce(
+    dispatcher: Dispatcher, queue: Queue, place: Group | Batch, asking: Batch | None, memo: Memo | None, *, fresh: bool
+) -> None:
+    """Note who asked, in which scope, and that there is something to do."""
+    if asking is None:
+        place.outside = True
+    else:
+        place.parents.add(asking)
+    if memo is not None:
+        (place.group if isinstance(place, Batch) else place).memos[memo] = None
+    if fresh:
+        dispatcher.expect(queue)
+    elif asking is not None:
+        dispatcher.look()
+
+
+def _went_away(loop: Any, queue: Queue, future: asyncio.Future[Any]) -> None:
+    """``cancel_abandoned``: a load is over; if it was cancelled, look for batches that nobody waits for, once a pass."""
+    if future.cancelled() and not queue.sweeping:
+        queue.sweeping = True
+        loop.call_soon(abandon, queue)
+
+
+def _running(definition: Definition, loop: Any, bound: Params) -> list[Batch]:
+    """The batches of a loader under way on a loop, with these parameters."""
+    dispatcher = getattr(loop, ATTRIBUTE, None)
+    queue = None if dispatcher is None else dispatcher.queues.get(definition)
+    return [] if queue is None else [batch for batch in queue.running if batch.group.params == bound]
+
+
+def _asking() -> Batch | None:
+    """The batch whose function makes this load, while it runs."""
+    batch = inside.get()
+    return None if batch is None or batch.ended else batch
+
+
+def _dispatcher(loop: Any) -> Dispatcher:
+    """The dispatcher of a loop, made at its first load; with hints when the loop is in debug mode."""
+    dispatcher = dispatcher_of(loop, start)
+    if dispatcher.hints and dispatcher.watch is None:
+        dispatcher.watch = Watch()
+    return dispatcher
+
+
+def _future(definition: Definition, dispatcher: Dispatcher, loop: Any) -> asyncio.Future[Any]:
+    """A waiter: the C future, or a watched one in debug mode."""
+    if dispatcher.watch is not None:
+        return dispatcher.watch.load(definition.name, loop)  # type: ignore[no-any-return]
+    return asyncio.Future(loop=loop)
+
+
+def _done(loop: Any, value: Any) -> asyncio.Future[Any]:
+    """A future that is answered already."""
+    future: asyncio.Future[Any] = asyncio.Future(loop=loop)
+    future.set_result(value)
+    return future
+
+
+def _tell(definition: Definition, keys: Iterable[Any], bound: Params, *, memo_hit: bool) -> None:
+    for key in keys:
+        events.tell(events.on_load, events.Load(definition.name, key, memo_hit, definition.named(bound)))
+
+
+def _from_mapping(values: Mapping[Any, Any]) -> Callable[..., Any]:
+    """A batch function that looks its keys up."""
+
+    def look_up(keys: list[Any], **_: Any) -> dict[Any, Any]:
+        return {key: values[key] for key in keys if key in values}
+
+    return look_up
+
+
+async def _delete_in_time(definition: Definition, keys: list[Any]) -> None:
+    """An invalidation of the cache within its time; the writer is told when it fails."""
+    try:
+        async with asyncio.timeout(definition.limits.cache_timeout):
+            await definition.cache.delete_many(keys)
+    except TimeoutError as error:
+        raise BatchTimeout(
+            f"{definition.name}: the cache did not confirm an invalidation within {definition.limits.cache_timeout} "
+            f"seconds; it may hold the old value until its ttl ends"
+        ) from error
+
+
+def _explained(definition: Definition, keys: Sequence[Any], error: TypeError) -> TypeError:
+    """The error as it is, or one that names the loader when a key of these cannot be hashed."""
+    for key in keys:
+        try:
+            hash(key)
+        except TypeError:
+            shown = show_key(key, shown=definition.show_keys)
+            return TypeError(
+                f"{definition.name}: a key of type {type(key).__name__} cannot be hashed: {shown}; use a str, an int, "
+                f"a tuple ..., or give the loader key=... to make one"
+            )
+    return error
+
+
+# -- the decorator -------------------------------------------------------------------------------------------------------
+
+
+class _Decorator(Protocol):
+    """What ``@loader(...)`` with options is, before it meets its batch function."""
+
+    @overload
+    def __call__(self, fetch: Callable[Concatenate[list[K], P], Awaitable[Mapping[K, V]]], /) -> Loader[K, V]: ...
+    @overload
+    def __call__(self, fetch: Callable[Concatenate[list[K], P], Awaitable[Sequence[V]]], /) -> Loader[K, V]: ...
+    @overload
+    def __call__(self, fetch: Callable[Concatenate[list[K], P], AsyncIterator[tuple[K, V]]], /) -> Loader[K, V]: ...
+
+
+class _DecoratorWithDefault(Protocol[D]):
+    """The same with ``default=``, whose type the values may have too."""
+
+    @overload
+    def __call__(self, fetch: Callable[Concatenate[list[K], P], Awaitable[Mapping[K, V]]], /) -> Loader[K, V | D]: ...
+    @overload
+    def __call__(self, fetch: Callable[Concatenate[list[K], P], Awaitable[Sequence[V]]], /) -> Loader[K, V | D]: ...
+    @overload
+    def __call__(self, fetch: Callable[Concatenate[list[K], P], AsyncIterator[tuple[K, V]]], /) -> Loader[K, V | D]: ...
+
+
+@overload
+def loader(fetch: Callable[Concatenate[list[K], P], Awaitable[Mapping[K, V]]], /) -> Loader[K, V]: ...
+@overload
+def loader(fetch: Callable[Concatenate[list[K], P], Awaitable[Sequence[V]]], /) -> Loader[K, V]: ...
+@overload
+def loader(fetch: Callable[Concatenate[list[K], P], AsyncIterator[tuple[K, V]]], /) -> Loader[K, V]: ...
+@overload
+def loader(
+    *,
+    default: D,
+    name: str | None = None,
+    limits: Limits | None = None,
+    key: Callable[[Any], Any] | None = None,
+    cache: Cache | None = None,
+    ttl: float | None = None,
+    memo: bool = True,
+    isolated: bool = False,
+    coalesce: bool = False,
+    cancel_abandoned: bool = False,
+    show_keys: bool = True,
+    split_on_error: bool = False,
+    version: int | str = 0,
+    value_type: Any = ...,
+) -> _DecoratorWithDefault[D]: ...
+@overload
+def loader(
+    *,
+    name: str | None = None,
+    limits: Limits | None = None,
+    key: Callable[[Any], Any] | None = None,
+    cache: Cache | None = None,
+    ttl: float | None = None,
+    memo: bool = True,
+    isolated: bool = False,
+    coalesce: bool = False,
+    cancel_abandoned: bool = False,
+    show_keys: bool = True,
+    split_on_error: bool = False,
+    version: int | str = 0,
+    value_type: Any = ...,
+) -> _Decorator: ...
+def loader(fetch: Any = None, /, **options: Any) -> Any:
+    """Make a batch function a loader: ``@loader``, or ``@loader(...)`` with the options of ``Loader``.
+
+    Args:
+        fetch: the batch function, ``async def f(keys: list[K], *, ...) -> dict[K, V]``.
+        **options: see ``Loader``.
+
+    Returns:
+        A ``Loader[K, V]``, or with options a decorator that makes one.
+
+    Raises:
+        TypeError: for a plain ``def``, for a batch function that takes no list of keys, for an unknown option.
+        ValueError: for options that make no sense together.
+
+    Example:
+        >>> import asyncio, batchio
+        >>> @batchio.loader
+        ... async def user_name(uids: list[int]) -> dict[int, str]:
+        ...     return {uid: f"user {uid}" for uid in uids}
+        >>> async def main() -> str:
+        ...     return await user_name(7)
+        >>> asyncio.run(main())
+        'user 7'
+    """
+    if fetch is not None:
+        return Loader(fetch, **options)
+    return functools.partial(Loader, **options)

@@ -1,0 +1,237 @@
+"""When a queue leaves: one dispatcher per event loop, for all loaders together. The only room that knows the loop's inside.
+
+How a batch leaves:
+
+- The first key that is queued on a loop schedules one check, with ``call_soon``; so the check runs after everything
+  that was ready before it. Whatever those callbacks load joins.
+- If the check finds that more callbacks are ready, more loads may come: it looks again on the next pass. If nothing is
+  ready, the loop would go to sleep: every queue is *due*.
+- A loop that is never idle must not hold a queue. So a queue is due, too, after a number of passes in a row that
+  brought no new key, and when its oldest key has waited ``max_delay``.
+- A due queue leaves when a slot of ``max_in_flight`` is free. One that found none leaves this room's list, grows, and
+  is listed again when a batch comes back. Nothing polls.
+- One dispatcher per loop: two that each wait for an idle loop would keep each other's loop busy, for ever.
+
+Idleness is ``loop._ready``, the deque of asyncio's own loops (private, the same since Python 3.4; ``BaseEventLoop``).
+uvloop has none; there the passes without a new key stand in for it. The numbers are at ``PATIENCE`` below.
+
+A dispatcher hangs on its loop as an attribute, and nothing else refers to it: whatever waits dies with its loop. A
+table of loops would keep them alive, even a weak one, since pending futures refer to their loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any
+
+from batchio._core.batch import Queue, drained
+from batchio._core.options import Definition
+
+__all__ = ["Dispatcher", "dispatcher_of", "drain", "running_loop"]
+
+ATTRIBUTE = "_batchio_dispatcher"
+
+# Passes without a new key after which a loop that is not idle lets its queues go.
+#
+# asyncio: a wave that comes back up through nested gathers brings a key every second or third pass, so the first time
+# we are patient. A loop that was busy then is busy for good (somebody polls, spins or streams), and every pass costs
+# a round through all its callbacks, so from then on 3, until it is seen idle.
+# uvloop shows no idleness, so each tick pays for its patience: 3 is the least that keeps late askers together.
+PATIENCE = 8
+PATIENCE_WHEN_BUSY = 3
+PATIENCE_WITHOUT_READY = 3
+
+Start = Callable[[Any, Any, str], None]
+
+running_loop = asyncio.get_running_loop
+
+
+class Dispatcher:
+    """The tick of one event loop: which queues hold keys, and when they leave."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, start: Start) -> None:
+        self.loop = loop
+        self.start = start  # how a batch is started; it stands a floor above
+        self.queues: dict[Definition, Queue] = {}  # those with keys or batches; a loader that is done is not kept alive
+        self.tasks: set[asyncio.Task[Any]] = set()  # every task that batchio owns on this loop
+        self.fresh = False  # a key was queued since the last pass
+        self.hints = bool(loop.get_debug() or getattr(loop, "batchio_hints", False))
+        self.watch: Any = None  # what hints remember of this loop's loads; see the loader
+        self._due: list[Queue] = []
+        self._blocked: list[Queue] = []  # hold keys that a batch function waits for, and found no slot
+        self._armed = False
+        self._quiet = 0
+        self._ready = getattr(loop, "_ready", None)
+        self._usual = PATIENCE_WITHOUT_READY if self._ready is None else PATIENCE
+        self._patience = self._usual
+
+    def queue_of(self, definition: Definition) -> Queue:
+        """The queue of a loader on this loop, made when it has none."""
+        queue = self.queues.get(definition)
+        if queue is None:
+            queue = self.queues[definition] = Queue(definition)
+        return queue
+
+    def expect(self, queue: Queue) -> None:
+        """A queue has got a key, or a slot: see to it that it leaves."""
+        if not queue.waiting:
+            queue.waiting = True
+            self._due.append(queue)
+        self.fresh = True
+        if not self._armed:
+            self.look()
+
+    def look(self) -> None:
+        """Check on the next pass, though no key is new: what waits for what has changed."""
+        if not self._armed:
+            self._armed = True
+            self._quiet = 0
+            self.loop.call_soon(self._check)
+
+    def _check(self) -> None:
+        """One look per pass of the loop: is anything due?"""
+        if self._ready is not None and not self._ready:
+            self._patience = self._usual
+            self._leave("idle")
+        elif self._is_quiet():
+            if self._ready is not None:
+                self._patience = PATIENCE_WHEN_BUSY
+            self._leave("quiet")
+        else:
+            self._leave_late()
+            self.loop.call_soon(self._check)
+
+    def _is_quiet(self) -> bool:
+        """Whether enough passes in a row brought no new key."""
+        if self.fresh:
+            self.fresh = False
+            self._quiet = 0
+            return False
+        self._quiet += 1
+        return self._quiet >= self._patience
+
+    def _leave_late(self) -> None:
+        """Let those go whose oldest key has waited ``max_delay``, whatever the loop does."""
+        now = self.loop.time()
+        late = [queue for queue in self._due if now - queue.since(now) >= queue.definition.limits.max_delay]
+        if late:
+            self._due = [queue for queue in self._due if queue not in late]
+            self._send(late, "max_delay")
+
+    def _leave(self, reason: str) -> None:
+        """All queues go."""
+        self._armed = False
+        queues, self._due = self._due, []
+        self._send(queues, reason)
+
+    def _send(self, queues: list[Queue], reason: str) -> None:
+        """Cut batches off the queues first, and start them then: a batch that starts eagerly may load at once."""
+        batches = []
+        for queue in dict.fromkeys((*queues, *self._blocked)):
+            queue.waiting = queue.waiting and queue not in queues
+            batches += queue.cut(self.queues.values())
+            self.settle(queue)
+        # A slot that a batch function waits for may never come free by itself: asked again at each tick.
+        self._blocked = [queue for queue in self.queues.values() if queue.chained]
+        for batch in batches:
+            self.start(self, batch, reason)
+
+    def settle(self, queue: Queue) -> None:
+        """Forget a queue that has nothing to do; it is made again at the next load."""
+        if queue.idle and not queue.waiting and self.queues.get(queue.definition) is queue:
+            del self.queues[queue.definition]
+
+    def own(self, work: Coroutine[Any, Any, Any], context: Context, name: str) -> asyncio.Task[Any]:
+        """Run a coroutine in a task that no caller can cancel, begun at once where the Python version can."""
+        task = _begin(self.loop, work, context, name)
+        if not task.done():
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+        return task
+
+
+if sys.version_info >= (3, 12):
+
+    def _begin(loop: Any, work: Any, context: Context, name: str) -> asyncio.Task[Any]:
+        return asyncio.Task(work, loop=loop, context=context, name=name, eager_start=True)
+
+else:
+
+    def _begin(loop: Any, work: Any, context: Context, name: str) -> asyncio.Task[Any]:
+        return asyncio.Task(work, loop=loop, context=context, name=name)
+
+
+def dispatcher_of(loop: asyncio.AbstractEventLoop, start: Start) -> Dispatcher:
+    """The dispatcher of a loop, made at its first load."""
+    dispatcher = getattr(loop, ATTRIBUTE, None)
+    if dispatcher is None:
+        dispatcher = Dispatcher(loop, start)
+        setattr(loop, ATTRIBUTE, dispatcher)
+    return dispatcher
+
+
+def describe(loop: asyncio.AbstractEventLoop) -> list[str]:
+    """A line for each loader that has keys queued or batches in flight on a loop: for messages about a hang."""
+    dispatcher = getattr(loop, ATTRIBUTE, None)
+    return [] if dispatcher is None else [f"{queue.definition.name}: {queue.state}" for queue in dispatcher.queues.values()]
+
+
+async def drain(timeout: float | None = None) -> None:
+    """Let this loop's batches finish: for shutdown, and for the end of a job.
+
+    Loads that are queued still leave and are answered, as long as there is time; so do those that batch functions
+    make meanwhile. When the time is over, what is still queued fails with ``BatchAborted`` and what is under way is
+    cancelled. The loop can be used as before afterwards.
+
+    Args:
+        timeout: seconds to wait at most; None waits for as long as it takes.
+
+    Raises:
+        RuntimeError: without a running event loop.
+
+    Example:
+        >>> import asyncio, batchio
+        >>> @batchio.loader(name="upper")
+        ... async def upper(words: list[str]) -> dict[str, str]:
+        ...     return {word: word.upper() for word in words}
+        >>> async def main() -> str:
+        ...     word = upper("tea")  # nobody awaits it yet
+        ...     await batchio.drain(timeout=1.0)
+        ...     return word.result()
+        >>> asyncio.run(main())
+        'TEA'
+    """
+    dispatcher: Dispatcher | None = getattr(running_loop(), ATTRIBUTE, None)
+    if dispatcher is None:
+        return
+    try:
+        async with asyncio.timeout(timeout):
+            await _finish(dispatcher)
+    except TimeoutError:
+        await _abandon(dispatcher)
+
+
+async def _finish(dispatcher: Dispatcher) -> None:
+    """Wait until nothing is queued and nothing is under way. A batch that drains waits for all but itself."""
+    me = asyncio.current_task()
+    while True:
+        if others := dispatcher.tasks - {me}:
+            await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
+        elif any(queue.queued for queue in dispatcher.queues.values()):
+            await asyncio.sleep(0)
+        else:
+            return
+
+
+async def _abandon(dispatcher: Dispatcher) -> None:
+    """The time is over: fail what is queued, cancel what is under way and let it end."""
+    for queue in list(dispatcher.queues.values()):
+        queue.fail_queued(drained(queue.definition))
+    tasks = dispatcher.tasks - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)

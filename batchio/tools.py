@@ -1,0 +1,277 @@
+"""``gather``: wait for several things at once. The form in which a page asks for its parts.
+
+Rules of this room:
+
+- All children finish before a gather returns or raises; no task outlives it.
+- The error is the first by position, not the first in time, so it is the same on every run.
+- Futures that are under way are awaited one after another, in the caller's task: a batch answers many of them at once,
+  so that one wake-up serves all. (``asyncio.gather`` schedules one callback for each child: 8.9 us where this takes 4.)
+- A cancellation of the caller reaches all children at once, and is passed on when the last of them has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator, Sequence
+from types import CoroutineType
+from typing import Any, TypeVar, overload
+
+__all__ = ["gather"]
+
+T = TypeVar("T")
+K = TypeVar("K")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+E = TypeVar("E")
+F = TypeVar("F")
+G = TypeVar("G")
+H = TypeVar("H")
+
+CONTAINERS = frozenset({list, tuple, set, frozenset, dict})
+
+
+@overload
+async def gather(aws: list[Awaitable[T]], /) -> list[T]: ...
+@overload
+async def gather(aws: list[asyncio.Future[T]], /) -> list[T]: ...
+@overload
+async def gather(aws: list[Coroutine[Any, Any, T]], /) -> list[T]: ...
+@overload
+async def gather(aws: dict[K, Awaitable[T]], /) -> dict[K, T]: ...
+@overload
+async def gather(aws: dict[K, asyncio.Future[T]], /) -> dict[K, T]: ...
+@overload
+async def gather(aws: dict[K, Coroutine[Any, Any, T]], /) -> dict[K, T]: ...
+@overload
+async def gather(aws: tuple[Awaitable[T], ...], /) -> tuple[T, ...]: ...
+@overload
+async def gather(aws: list[Any] | tuple[Any, ...] | set[Any] | frozenset[Any] | dict[Any, Any], /) -> Any: ...
+@overload
+async def gather(a: Awaitable[A], /) -> tuple[A]: ...
+@overload
+async def gather(a: Awaitable[A], b: Awaitable[B], /) -> tuple[A, B]: ...
+@overload
+async def gather(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], /) -> tuple[A, B, C]: ...
+@overload
+async def gather(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], /) -> tuple[A, B, C, D]: ...
+@overload
+async def gather(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], e: Awaitable[E], /) -> tuple[A, B, C, D, E]: ...
+@overload
+async def gather(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], e: Awaitable[E], f: Awaitable[F], /) -> tuple[A, B, C, D, E, F]: ...
+@overload
+async def gather(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], e: Awaitable[E], f: Awaitable[F], g: Awaitable[G], /) -> tuple[A, B, C, D, E, F, G]: ...
+@overload
+async def gather(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], e: Awaitable[E], f: Awaitable[F], g: Awaitable[G], h: Awaitable[H], /) -> tuple[A, B, C, D, E, F, G, H]: ...
+@overload
+async def gather(*aws: Awaitable[T]) -> tuple[T, ...]: ...
+@overload
+async def gather(*aws: Awaitable[T], return_exceptions: bool) -> tuple[T | BaseException, ...]: ...
+async def gather(*aws: Any, return_exceptions: bool = False) -> Any:
+    """Wait for several awaitables at once, or for all that stand in one container.
+
+    ``gather(a, b)`` gives a tuple, for none and for one too. ``gather(container)`` with one builtin container alone
+    (list, tuple, named tuple, set, dict, nested) gives the same shape back: its leaves that are awaitables are replaced
+    by their results, every other leaf stays as it is. Strings, bytes, dataclasses and other objects are not walked.
+
+    Differs from ``asyncio.gather``: all children finish before it raises; the error is the first by position, with a
+    note that counts the others; the result is a tuple; it takes containers; it begins when it is awaited.
+
+    Args:
+        *aws: coroutines, futures, tasks, loads; or one container.
+        return_exceptions: give errors in the places of results instead of raising the first.
+
+    Returns:
+        A tuple of results in the order of the arguments, or a container of the shape that was given.
+
+    Raises:
+        TypeError: for an argument that is not awaitable.
+        ValueError: for a future of another event loop.
+        BaseException: the first error by position among the children's.
+
+    Example:
+        >>> import asyncio, batchio
+        >>> @batchio.loader(name="squares")
+        ... async def square(keys: list[int]) -> dict[int, int]:
+        ...     print("fetching", keys)
+        ...     return {key: key * key for key in keys}
+        >>> async def main() -> None:
+        ...     print(await batchio.gather(square(1), square(2)))
+        ...     print(await batchio.gather({"three": square(3), "more": [square(4), None]}))
+        >>> asyncio.run(main())
+        fetching [1, 2]
+        (1, 4)
+        fetching [3, 4]
+        {'three': 9, 'more': [16, None]}
+    """
+    if len(aws) == 1 and _is_container(aws[0]):
+        leaves: list[Any] = []
+        _collect(aws[0], leaves)
+        return _rebuilt(aws[0], iter(await _results(leaves, return_exceptions=return_exceptions)))
+    return tuple(await _results(aws, return_exceptions=return_exceptions))
+
+
+async def _results(aws: Sequence[Any], *, return_exceptions: bool) -> list[Any]:
+    """The results of all, in order."""
+    loop = asyncio.get_running_loop()
+    children = _children(aws, loop)
+    front = _Front(children, loop)
+    for child in children:
+        while not child.done():
+            await front.wait_for(child)
+    if front.cancelled:
+        raise asyncio.CancelledError(*_note_all(children, front.message))
+    if return_exceptions:
+        return [_outcome(child) for child in children]
+    try:
+        return [child.result() for child in children]
+    except BaseException as error:
+        _count_others(error, children)
+        raise
+
+
+def _children(aws: Sequence[Any], loop: asyncio.AbstractEventLoop) -> list[asyncio.Future[Any]]:
+    """A future for each awaitable: itself, or a new task. One that stands there twice has one task.
+
+    All are looked at before the first is started, so that a bad argument leaves nothing half done.
+    """
+    for place, aw in enumerate(aws):
+        if problem := _problem(aw, loop):
+            for coroutine in aws:
+                if type(coroutine) is CoroutineType:
+                    coroutine.close()
+            raise problem(f"gather: argument {place + 1} of {len(aws)}")
+    tasks: dict[int, asyncio.Future[Any]] = {}
+    children = []
+    for aw in aws:
+        if asyncio.isfuture(aw):
+            children.append(aw)
+        else:
+            child = tasks.get(id(aw))
+            if child is None:
+                child = tasks[id(aw)] = loop.create_task(aw if type(aw) is CoroutineType else _waiting(aw))
+            children.append(child)
+    return children
+
+
+def _problem(aw: Any, loop: asyncio.AbstractEventLoop) -> Callable[[str], Exception] | None:
+    """What is wrong with an argument, as a function of the words that name it."""
+    if type(aw) is CoroutineType:
+        return None
+    if asyncio.isfuture(aw):
+        if aw.get_loop() is loop:
+            return None
+        return lambda which: ValueError(f"{which} is a future of another event loop")
+    if hasattr(aw, "__await__"):
+        return None
+    return lambda which: TypeError(
+        f"{which} is a {type(aw).__name__} and cannot be awaited; is it the result of an await already?"
+    )
+
+
+async def _waiting(aw: Awaitable[T]) -> T:
+    """An awaitable object as a coroutine, which a task needs."""
+    return await aw
+
+
+class _Front:
+    """What the caller's task waits on: one child after another, and yet a cancellation reaches all of them at once.
+
+    asyncio lets a task wait on any object that looks like a future. This one lends each child's ``add_done_callback``
+    to the task, so a wait costs no callback of its own; and since the task cancels what it waits on, ``cancel`` here
+    knows for certain that it is the caller who was cancelled, which a CancelledError that comes out of a child cannot
+    tell. (The road not taken, comparing ``Task.cancelling()`` before and after, errs when a child swallows it.)
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_loop", "cancelled", "child", "children", "message")
+
+    def __init__(self, children: list[asyncio.Future[Any]], loop: asyncio.AbstractEventLoop) -> None:
+        self._asyncio_future_blocking = False
+        self._loop = loop
+        self.children = children
+        self.child: Any = None
+        self.cancelled = False
+        self.message: Any = None
+
+    def __repr__(self) -> str:
+        return f"<gather of {len(self.children)}, waiting for {self.child!r}>"
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+    def add_done_callback(self, callback: Any, *, context: Any = None) -> None:
+        self.child.add_done_callback(callback, context=context)
+
+    def cancel(self, msg: Any = None) -> bool:
+        self.cancelled = True
+        self.message = msg
+        return any([child.cancel(msg) for child in self.children])
+
+    def wait_for(self, child: asyncio.Future[Any]) -> _Front:
+        self.child = child
+        return self
+
+    def __await__(self) -> Generator[Any, None, None]:
+        self._asyncio_future_blocking = True
+        try:
+            yield self
+        except GeneratorExit:
+            raise
+        except BaseException:  # the child's error, which is looked at when all have ended; or a cancellation
+            if not self.child.done():
+                self.cancel()
+
+
+def _note_all(children: list[asyncio.Future[Any]], message: Any) -> tuple[Any, ...]:
+    """Look at every child's error, so that none counts as never retrieved; the cancellation's arguments come back."""
+    for child in children:
+        if not child.cancelled():
+            child.exception()
+    return () if message is None else (message,)
+
+
+def _outcome(child: asyncio.Future[Any]) -> Any:
+    """A child's result or its error."""
+    try:
+        return child.result()
+    except BaseException as error:
+        return error
+
+
+def _count_others(error: BaseException, children: Iterable[asyncio.Future[Any]]) -> None:
+    """Say on the error that is raised how many others there were."""
+    failed = [child for child in children if child.cancelled() or child.exception() is not None]
+    if len(failed) > 1:
+        error.add_note(f"the first of {len(failed)} errors in this gather, by position")
+
+
+def _is_container(thing: Any) -> bool:
+    return type(thing) in CONTAINERS or (isinstance(thing, tuple) and hasattr(thing, "_fields"))
+
+
+def _is_awaitable(thing: Any) -> bool:
+    return type(thing) is CoroutineType or hasattr(thing, "__await__")
+
+
+def _collect(container: Any, leaves: list[Any]) -> None:
+    """The awaitables of a container, in its order."""
+    for item in container.values() if type(container) is dict else container:
+        if _is_container(item):
+            _collect(item, leaves)
+        elif _is_awaitable(item):
+            leaves.append(item)
+
+
+def _rebuilt(container: Any, results: Iterator[Any]) -> Any:
+    """The same shape with results in the places of awaitables."""
+
+    def of(item: Any) -> Any:
+        if _is_container(item):
+            return _rebuilt(item, results)
+        return next(results) if _is_awaitable(item) else item
+
+    if type(container) is dict:
+        return {key: of(item) for key, item in container.items()}
+    items = [of(item) for item in container]
+    return container._make(items) if hasattr(container, "_fields") else type(container)(items)
