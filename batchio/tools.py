@@ -57,13 +57,36 @@ async def gather(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], /) -> tuple[
 @overload
 async def gather(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], /) -> tuple[A, B, C, D]: ...
 @overload
-async def gather(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], e: Awaitable[E], /) -> tuple[A, B, C, D, E]: ...
+async def gather(
+    a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], e: Awaitable[E], /
+) -> tuple[A, B, C, D, E]: ...
 @overload
-async def gather(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], e: Awaitable[E], f: Awaitable[F], /) -> tuple[A, B, C, D, E, F]: ...
+async def gather(
+    a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], e: Awaitable[E], f: Awaitable[F], /
+) -> tuple[A, B, C, D, E, F]: ...
 @overload
-async def gather(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], e: Awaitable[E], f: Awaitable[F], g: Awaitable[G], /) -> tuple[A, B, C, D, E, F, G]: ...
+async def gather(
+    a: Awaitable[A],
+    b: Awaitable[B],
+    c: Awaitable[C],
+    d: Awaitable[D],
+    e: Awaitable[E],
+    f: Awaitable[F],
+    g: Awaitable[G],
+    /,
+) -> tuple[A, B, C, D, E, F, G]: ...
 @overload
-async def gather(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], e: Awaitable[E], f: Awaitable[F], g: Awaitable[G], h: Awaitable[H], /) -> tuple[A, B, C, D, E, F, G, H]: ...
+async def gather(
+    a: Awaitable[A],
+    b: Awaitable[B],
+    c: Awaitable[C],
+    d: Awaitable[D],
+    e: Awaitable[E],
+    f: Awaitable[F],
+    g: Awaitable[G],
+    h: Awaitable[H],
+    /,
+) -> tuple[A, B, C, D, E, F, G, H]: ...
 @overload
 async def gather(*aws: Awaitable[T]) -> tuple[T, ...]: ...
 @overload
@@ -206,7 +229,7 @@ class _Front:
     def cancel(self, msg: Any = None) -> bool:
         self.cancelled = True
         self.message = msg
-        return any([child.cancel(msg) for child in self.children])
+        return sum(child.cancel(msg) for child in self.children) > 0  # sum, not any: all of them
 
     def wait_for(self, child: asyncio.Future[Any]) -> _Front:
         self.child = child

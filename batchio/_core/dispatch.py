@@ -19,10 +19,11 @@ from contextvars import Context, ContextVar
 from typing import Any, TypeVar
 
 from batchio._core import events
-from batchio._core.batch import Batch, Queue, as_mapping, as_pair, find_cycle
+from batchio._core.batch import Batch, as_mapping, as_pair, find_cycle
 from batchio._core.cache import Lookup
 from batchio._core.errors import BatchAborted, BatchShapeError, BatchTimeout
 from batchio._core.options import MISSING, Definition
+from batchio._core.queue import Queue
 from batchio._core.tick import Dispatcher
 
 T = TypeVar("T")
@@ -45,17 +46,17 @@ def start(dispatcher: Dispatcher, batch: Batch, reason: str) -> None:
         batch.fail(cycle)
         _over(dispatcher, batch)
         return
-    timeout = batch.queue.definition.limits.timeout
+    timeout = batch.definition.limits.timeout
     if timeout is not None:
         batch.timer = dispatcher.loop.call_later(timeout, _expire, dispatcher, batch)
     context = Context() if batch.group.scope is None else batch.group.scope.context()
     context.run(inside.set, batch)
-    task = dispatcher.own(_run(dispatcher, batch), context, f"batchio {batch.queue.definition.name} #{batch.number}")
+    task = dispatcher.own(_run(dispatcher, batch), context, f"batchio {batch.definition.name} #{batch.number}")
     batch.task = None if batch.ended else task
 
 
 def _dispatched(batch: Batch, reason: str) -> events.BatchDispatched:
-    definition, group = batch.queue.definition, batch.group
+    definition, group = batch.definition, batch.group
     waiters = sum(len(waiter) if isinstance(waiter, list) else 1 for waiter in batch.waiters.values())
     return events.BatchDispatched(
         loader=definition.name,
@@ -70,7 +71,7 @@ def _dispatched(batch: Batch, reason: str) -> events.BatchDispatched:
 
 async def _run(dispatcher: Dispatcher, batch: Batch) -> None:
     """The life of a batch, in its own task."""
-    definition = batch.queue.definition
+    definition = batch.definition
     cache = None if definition.stand_ins else definition.cache
     try:
         if cache is None:
@@ -97,7 +98,7 @@ def _abort(dispatcher: Dispatcher, batch: Batch, error: BaseException) -> None:
     if dispatcher.loop.is_closed():  # the loop went away under the batch, and all waiters with it
         batch.waiters = {}
         return
-    name = batch.queue.definition.name
+    name = batch.definition.name
     how = "was cancelled" if isinstance(error, asyncio.CancelledError) else f"raised {type(error).__name__}: {error}"
     aborted = BatchAborted(f"{name}: the batch function {how}, so this batch has no answer")
     aborted.__cause__ = error
@@ -126,7 +127,7 @@ def _over(dispatcher: Dispatcher, batch: Batch) -> None:
 
 def _expire(dispatcher: Dispatcher, batch: Batch) -> None:
     """The batch had its time: answer its waiters, give the slot back, and cancel it."""
-    definition = batch.queue.definition
+    definition = batch.definition
     batch.fail(
         BatchTimeout(
             f"{definition.name}: no answer within {definition.limits.timeout} seconds of dispatch; the batch of "

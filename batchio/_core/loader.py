@@ -1,11 +1,10 @@
-"""The trip of a key: load, memo, queue. What comes after the queue is in ``tick`` and ``dispatch``.
+"""The loader as its users see it: load and what is remembered, the decorator, and the ways to have it otherwise.
 
 Rules of this room:
 
-- ``load`` only ever looks into tables and writes into them. It never runs the batch function, and it awaits nothing.
-- A load in flight is one future and nothing else: no task, no callback. A cancelled one is noticed when its batch is
-  cut. (A callback per load would cost more than the load.)
+- ``load`` looks into the memo; what that cannot answer goes through ``enqueue``. No call here runs the batch function.
 - Everything that can be wrong with a call is raised at the call, before anything is queued.
+- What an author may say is checked in ``options``; what happens to a batch is in ``dispatch``.
 """
 
 from __future__ import annotations
@@ -27,19 +26,18 @@ from contextvars import Context
 from typing import Any, Concatenate, Generic, Never, ParamSpec, Protocol, TypeVar, overload
 
 from batchio._core import events
-from batchio._core.batch import Batch, Group, Many, Queue, group_name, join
 from batchio._core.cache import Cache
-from batchio._core.dispatch import abandon, inside, start
-from batchio._core.errors import BatchTimeout, QueueFull, show_key
-from batchio._core.hints import Watch
+from batchio._core.enqueue import answered, ask, ask_many, dispatcher_on, running, tell_loads
+from batchio._core.errors import BatchTimeout, show_key
 from batchio._core.options import MISSING, Definition, Limits, Params, define, explain_unknown
 from batchio._core.scope import Memo, Scope, current
-from batchio._core.tick import ATTRIBUTE, Dispatcher, dispatcher_of
+from batchio._core.tick import ATTRIBUTE
 
 __all__ = ["Loader", "loader"]
 
 K = TypeVar("K")
 V = TypeVar("V")
+D_co = TypeVar("D_co", covariant=True)
 D = TypeVar("D")
 P = ParamSpec("P")
 
@@ -117,7 +115,7 @@ class Loader(Generic[K, V]):
             fetch = self._own_function()
             name = name or f"{type(self).__module__}:{type(self).__qualname__}"
         if unknown:
-            raise TypeError(explain_unknown(name or getattr(fetch, "__qualname__", "loader"), list(unknown)))
+            raise TypeError(explain_unknown(name or str(getattr(fetch, "__qualname__", "loader")), list(unknown)))
         self._definition = define(
             fetch, name=name, limits=limits, key=key, default=default, cache=cache, ttl=ttl, memo=memo,
             isolated=isolated, coalesce=coalesce, cancel_abandoned=cancel_abandoned, show_keys=show_keys,
@@ -218,14 +216,13 @@ class Loader(Generic[K, V]):
             if scope is not None and definition.memo:
                 memo = scope.memo((definition, bound) if bound else definition)
                 done = memo.asked.get(wanted)
-                if done is None:
-                    if wanted in memo.values:
-                        done = memo.asked[wanted] = _done(loop, memo.values[wanted])
+                if done is None and wanted in memo.values:
+                    done = memo.asked[wanted] = answered(loop, memo.values[wanted])
                 if done is not None and done.done() and not done.cancelled():
                     if events.on_load:
-                        _tell(definition, (wanted,), bound, memo_hit=True)
+                        tell_loads(definition, (wanted,), bound, memo_hit=True)
                     return done  # type: ignore[no-any-return]
-            return _ask(definition, loop, scope, memo, bound, wanted)
+            return ask(definition, loop, scope, memo, bound, wanted)
         except TypeError as error:
             raise _explained(definition, (wanted,), error) from None
 
@@ -271,7 +268,7 @@ class Loader(Generic[K, V]):
         bound = self._bound(params)
         scope, memo = self._remembering(loop, bound)
         try:
-            return _ask_many(definition, loop, scope, memo, bound, wanted, return_exceptions=return_exceptions)
+            return ask_many(definition, loop, scope, memo, bound, wanted, return_exceptions=return_exceptions)
         except TypeError as error:
             raise _explained(definition, wanted, error) from None
 
@@ -345,7 +342,7 @@ class Loader(Generic[K, V]):
         bound = self._bound(params)
         loop = asyncio._get_running_loop()
         _, memo = self._remembering(loop, bound)
-        batches = _running(self._definition, loop, bound)
+        batches = running(self._definition, loop, bound)
         for key in map(self._wanted, keys):
             if memo is not None:
                 memo.forget(key)
@@ -363,7 +360,7 @@ class Loader(Generic[K, V]):
         _, memo = self._remembering(loop, bound)
         if memo is not None:
             memo.forget_all()
-        for batch in _running(self._definition, loop, bound):
+        for batch in running(self._definition, loop, bound):
             batch.loose.update(batch.keys)
 
     async def invalidate(self, *keys: K, **params: Any) -> None:
@@ -403,7 +400,7 @@ class Loader(Generic[K, V]):
         full: Iterable[Any] = map(self._wanted, keys)
         if bound:
             full = [(key, *(value for _, value in bound)) for key in full]
-        dispatcher = _dispatcher(asyncio.get_running_loop())
+        dispatcher = dispatcher_on(asyncio.get_running_loop())
         work = _delete_in_time(self._definition, list(dict.fromkeys(full)))
         await asyncio.shield(dispatcher.own(work, Context(), f"batchio {self.name} invalidate"))
 
@@ -500,223 +497,6 @@ class Loader(Generic[K, V]):
         )
 
 
-# -- the way into the queue ----------------------------------------------------------------------------------------------
-
-
-def _ask(
-    definition: Definition, loop: Any, scope: Scope | None, memo: Memo | None, bound: Params, key: Any
-) -> asyncio.Future[Any]:
-    """A load that the memo cannot answer: join what the scope waits for already, or queue the key."""
-    dispatcher = getattr(loop, ATTRIBUTE, None) or _dispatcher(loop)
-    queue = dispatcher.queue_of(definition)
-    asking = _asking()
-    place = _pending(definition, queue, memo, bound, key, asking)
-    joins = place is not None
-    if place is None:
-        parent = _parent(definition, asking)
-        place = _group(dispatcher, queue, scope, bound, parent, 1, key)
-        remember = memo if parent is None else None
-    else:
-        remember = memo if definition.coalesce else None
-    future = _future(definition, dispatcher, loop)
-    if events.on_load:
-        _tell(definition, (key,), bound, memo_hit=joins)
-    _stand(queue, place, key, future)
-    if remember is not None:
-        remember.asked[key] = future
-    _announce(dispatcher, queue, place, asking, remember, fresh=not joins)
-    if definition.cancel_abandoned:
-        future.add_done_callback(functools.partial(_went_away, loop, queue))
-    return future
-
-
-def _ask_many(
-    definition: Definition, loop: Any, scope: Scope | None, memo: Memo | None, bound: Params, keys: list[Any], *,
-    return_exceptions: bool,
-) -> asyncio.Future[list[Any]]:
-    """The same for many keys at once: everything is looked up first and queued then, whole or not at all."""
-    if (known := _all_known(memo, keys)) is not None:
-        if events.on_load:
-            _tell(definition, keys, bound, memo_hit=True)
-        return _done(loop, known)
-    dispatcher = getattr(loop, ATTRIBUTE, None) or _dispatcher(loop)
-    queue = dispatcher.queue_of(definition)
-    asking = _asking()
-    parent = _parent(definition, asking)
-    fresh: dict[Any, Any] = dict.fromkeys(keys)
-    values, places = _sort_out(definition, queue, memo, bound, fresh, asking)
-    group = None if not fresh else _group(dispatcher, queue, scope, bound, parent, len(fresh), None)
-    future = _future(definition, dispatcher, loop)
-    remember = memo if parent is None else None
-    many = Many(future, keys, values, len(fresh) + len(places), remember, return_exceptions=return_exceptions)
-    if events.on_load:
-        _tell(definition, [key for key in dict.fromkeys(keys) if key not in fresh], bound, memo_hit=True)
-        _tell(definition, fresh, bound, memo_hit=False)
-    for key, place in places:
-        _stand(queue, place, key, many)
-        _announce(dispatcher, queue, place, asking, None, fresh=False)
-    if group is not None:
-        many.waiting = set(fresh)
-        _stand_all(queue, group, fresh, many)
-        _announce(dispatcher, queue, group, asking, remember, fresh=True)
-    if not many.open:
-        many.settle()
-    if definition.cancel_abandoned:
-        future.add_done_callback(functools.partial(_went_away, loop, queue))
-    dispatcher.settle(queue)
-    return future
-
-
-def _all_known(memo: Memo | None, keys: list[Any]) -> list[Any] | None:
-    """The values of a load_many that the memo answers whole, by one pass in C."""
-    if not keys:
-        return []
-    if memo is None or not memo.values:
-        return None
-    try:
-        return list(map(memo.values.__getitem__, keys))
-    except KeyError:
-        return None
-
-
-def _sort_out(
-    definition: Definition, queue: Queue, memo: Memo | None, bound: Params, fresh: dict[Any, Any], asking: Batch | None
-) -> tuple[dict[Any, Any], list[tuple[Any, Group | Batch]]]:
-    """Take out of the fresh keys those whose values the memo has, and those that are under way and can be joined."""
-    values: dict[Any, Any] = {}
-    places: list[tuple[Any, Group | Batch]] = []
-    if not definition.coalesce and (memo is None or memo.is_empty()):
-        return values, places
-    for key in list(fresh):
-        if memo is not None and (hit := memo.known(key, MISSING)) is not MISSING:
-            values[key] = hit
-            del fresh[key]
-        elif (place := _pending(definition, queue, memo, bound, key, asking)) is not None:
-            places.append((key, place))
-            del fresh[key]
-    return values, places
-
-
-def _pending(
-    definition: Definition, queue: Queue, memo: Memo | None, bound: Params, key: Any, asking: Batch | None
-) -> Group | Batch | None:
-    """Where a key is under way that this load may join: its own scope asked for it, or the loader coalesces."""
-    place: Group | Batch | None = None
-    if memo is not None and (waiter := memo.waiter(key)) is not None:
-        place = queue.holder(key, waiter)
-    if place is None and definition.coalesce:
-        place = queue.in_flight(key, bound)
-    if isinstance(place, Batch) and asking is not None and place in asking.ancestors():
-        return None  # that batch waits for the one that asks: to join it would be to wait for oneself
-    return place
-
-
-def _parent(definition: Definition, asking: Batch | None) -> Batch | None:
-    """The batch that asks, if its chain passes through this loader already: then its loads leave in batches of their own."""
-    return asking if asking is not None and definition in asking.loaders else None
-
-
-def _group(
-    dispatcher: Dispatcher, queue: Queue, scope: Scope | None, bound: Params, parent: Batch | None, count: int, key: Any
-) -> Group:
-    """The group in which loads wait, once there is room for so many keys more."""
-    definition = queue.definition
-    alone = scope if definition.isolated else None
-    if queue.queued + count > definition.limits.max_queued:
-        group = queue.groups.get(group_name(bound, alone, parent))
-        if count > 1 or group is None or key not in group.waiters:
-            try:
-                queue.make_room(count)
-            except QueueFull:
-                dispatcher.settle(queue)
-                raise
-    if alone is not None:
-        alone.keep_context()
-    return queue.group(bound, alone, parent, dispatcher.loop.time)
-
-
-def _stand(queue: Queue, place: Group | Batch, key: Any, waiter: Any) -> None:
-    """Put a waiter in its place, alone there or next to others."""
-    if key in place.waiters:
-        join(place.waiters, key, waiter)
-    else:
-        place.waiters[key] = waiter
-        queue.queued += 1
-
-
-def _stand_all(queue: Queue, group: Group, keys: dict[Any, Any], many: Many) -> None:
-    """Put a load_many in all its places; at once, when nobody stands there yet."""
-    if group.waiters.keys().isdisjoint(keys):
-        group.waiters.update(dict.fromkeys(keys, many))
-        queue.queued += len(keys)
-        return
-    for key in keys:
-        _stand(queue, group, key, many)
-
-
-def _announce(
-    dispatcher: Dispatcher, queue: Queue, place: Group | Batch, asking: Batch | None, memo: Memo | None, *, fresh: bool
-) -> None:
-    """Note who asked, in which scope, and that there is something to do."""
-    if asking is None:
-        place.outside = True
-    else:
-        place.parents.add(asking)
-    if memo is not None:
-        (place.group if isinstance(place, Batch) else place).memos[memo] = None
-    if fresh:
-        dispatcher.expect(queue)
-    elif asking is not None:
-        dispatcher.look()
-
-
-def _went_away(loop: Any, queue: Queue, future: asyncio.Future[Any]) -> None:
-    """``cancel_abandoned``: a load is over; if it was cancelled, look for batches that nobody waits for, once a pass."""
-    if future.cancelled() and not queue.sweeping:
-        queue.sweeping = True
-        loop.call_soon(abandon, queue)
-
-
-def _running(definition: Definition, loop: Any, bound: Params) -> list[Batch]:
-    """The batches of a loader under way on a loop, with these parameters."""
-    dispatcher = getattr(loop, ATTRIBUTE, None)
-    queue = None if dispatcher is None else dispatcher.queues.get(definition)
-    return [] if queue is None else [batch for batch in queue.running if batch.group.params == bound]
-
-
-def _asking() -> Batch | None:
-    """The batch whose function makes this load, while it runs."""
-    batch = inside.get()
-    return None if batch is None or batch.ended else batch
-
-
-def _dispatcher(loop: Any) -> Dispatcher:
-    """The dispatcher of a loop, made at its first load; with hints when the loop is in debug mode."""
-    dispatcher = dispatcher_of(loop, start)
-    if dispatcher.hints and dispatcher.watch is None:
-        dispatcher.watch = Watch()
-    return dispatcher
-
-
-def _future(definition: Definition, dispatcher: Dispatcher, loop: Any) -> asyncio.Future[Any]:
-    """A waiter: the C future, or a watched one in debug mode."""
-    if dispatcher.watch is not None:
-        return dispatcher.watch.load(definition.name, loop)  # type: ignore[no-any-return]
-    return asyncio.Future(loop=loop)
-
-
-def _done(loop: Any, value: Any) -> asyncio.Future[Any]:
-    """A future that is answered already."""
-    future: asyncio.Future[Any] = asyncio.Future(loop=loop)
-    future.set_result(value)
-    return future
-
-
-def _tell(definition: Definition, keys: Iterable[Any], bound: Params, *, memo_hit: bool) -> None:
-    for key in keys:
-        events.tell(events.on_load, events.Load(definition.name, key, memo_hit, definition.named(bound)))
-
-
 def _from_mapping(values: Mapping[Any, Any]) -> Callable[..., Any]:
     """A batch function that looks its keys up."""
 
@@ -766,15 +546,19 @@ class _Decorator(Protocol):
     def __call__(self, fetch: Callable[Concatenate[list[K], P], AsyncIterator[tuple[K, V]]], /) -> Loader[K, V]: ...
 
 
-class _DecoratorWithDefault(Protocol[D]):
+class _DecoratorWithDefault(Protocol[D_co]):
     """The same with ``default=``, whose type the values may have too."""
 
     @overload
-    def __call__(self, fetch: Callable[Concatenate[list[K], P], Awaitable[Mapping[K, V]]], /) -> Loader[K, V | D]: ...
+    def __call__(
+        self, fetch: Callable[Concatenate[list[K], P], Awaitable[Mapping[K, V]]], /
+    ) -> Loader[K, V | D_co]: ...
     @overload
-    def __call__(self, fetch: Callable[Concatenate[list[K], P], Awaitable[Sequence[V]]], /) -> Loader[K, V | D]: ...
+    def __call__(self, fetch: Callable[Concatenate[list[K], P], Awaitable[Sequence[V]]], /) -> Loader[K, V | D_co]: ...
     @overload
-    def __call__(self, fetch: Callable[Concatenate[list[K], P], AsyncIterator[tuple[K, V]]], /) -> Loader[K, V | D]: ...
+    def __call__(
+        self, fetch: Callable[Concatenate[list[K], P], AsyncIterator[tuple[K, V]]], /
+    ) -> Loader[K, V | D_co]: ...
 
 
 @overload

@@ -108,11 +108,21 @@ class Definition:
             raise TypeError(f"{self.name}: there is no parameter {', '.join(sorted(unknown))}; {self._takes()}")
 
     def _takes(self) -> str:
-        return f"the batch function's keyword-only parameters are: {', '.join(p.name for p in self.parameters) or 'none'}"
+        return (
+            f"the batch function's keyword-only parameters are: {', '.join(p.name for p in self.parameters) or 'none'}"
+        )
 
 
-def define(fetch: Any, *, name: str | None, limits: Limits | None, cache: Any, version: int | str,
-           value_type: Any, **options: Any) -> Definition:
+def define(
+    fetch: Any,
+    *,
+    name: str | None,
+    limits: Limits | None,
+    cache: Any,
+    version: int | str,
+    value_type: Any,
+    **options: Any,
+) -> Definition:
     """Check what the author wrote and make it a definition.
 
     Raises:
@@ -140,8 +150,9 @@ def explain_unknown(name: str, unknown: Sequence[str]) -> str:
     return f"{name}: there is no option {first!r}"
 
 
-def _check_pairs(name: str, *, cache: Any, ttl: float | None, isolated: bool, coalesce: bool, key: Any,
-                 **_: Any) -> None:
+def _check_pairs(
+    name: str, *, cache: Any, ttl: float | None, isolated: bool, coalesce: bool, key: Any, **_: Any
+) -> None:
     """Refuse pairs of options that cannot both be meant."""
     if ttl is not None and cache is None:
         raise ValueError(f"{name}: ttl is for a cache; give cache=... too, or leave ttl out")

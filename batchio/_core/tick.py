@@ -27,8 +27,8 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
 
-from batchio._core.batch import Queue, drained
 from batchio._core.options import Definition
+from batchio._core.queue import Queue, drained
 
 __all__ = ["Dispatcher", "dispatcher_of", "drain", "running_loop"]
 
@@ -176,7 +176,11 @@ def dispatcher_of(loop: asyncio.AbstractEventLoop, start: Start) -> Dispatcher:
 def describe(loop: asyncio.AbstractEventLoop) -> list[str]:
     """A line for each loader that has keys queued or batches in flight on a loop: for messages about a hang."""
     dispatcher = getattr(loop, ATTRIBUTE, None)
-    return [] if dispatcher is None else [f"{queue.definition.name}: {queue.state}" for queue in dispatcher.queues.values()]
+    return (
+        []
+        if dispatcher is None
+        else [f"{queue.definition.name}: {queue.state}" for queue in dispatcher.queues.values()]
+    )
 
 
 async def drain(timeout: float | None = None) -> None:

@@ -1,0 +1,247 @@
+"""The way of a load into the queue: join what is under way for its scope already, or stand in a group.
+
+What comes after is in ``tick`` and ``dispatch``. Rules of this room:
+
+- Only tables are read and written here. Nothing is awaited, and no batch function runs.
+- A load in flight is one future and nothing else: no task, no callback. A cancelled one is noticed when its batch is
+  cut. (A callback per load would cost more than the load.)
+- A load joins a batch that has left only if its own scope asked for the key before, or the loader says ``coalesce``;
+  and never one that waits for the batch function that makes the load.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+from batchio._core import events
+from batchio._core.batch import Batch, Group, Many, join
+from batchio._core.dispatch import abandon, inside, start
+from batchio._core.errors import QueueFull
+from batchio._core.hints import Watch
+from batchio._core.options import MISSING, Definition, Params
+from batchio._core.queue import Queue, group_name
+from batchio._core.scope import Memo, Scope
+from batchio._core.tick import ATTRIBUTE, Dispatcher, dispatcher_of
+
+
+def ask(
+    definition: Definition, loop: Any, scope: Scope | None, memo: Memo | None, bound: Params, key: Any
+) -> asyncio.Future[Any]:
+    """A load that the memo cannot answer: join what the scope waits for already, or queue the key."""
+    dispatcher = getattr(loop, ATTRIBUTE, None) or dispatcher_on(loop)
+    queue = dispatcher.queue_of(definition)
+    asking = _asking()
+    place = _pending(definition, queue, memo, bound, key, asking)
+    joins = place is not None
+    if place is None:
+        parent = _parent(definition, asking)
+        place = _group(dispatcher, queue, scope, bound, parent, 1, key)
+        remember = memo if parent is None else None
+    else:
+        remember = memo if definition.coalesce else None
+    future = _future(definition, dispatcher, loop)
+    if events.on_load:
+        tell_loads(definition, (key,), bound, memo_hit=joins)
+    _stand(queue, place, key, future)
+    if remember is not None:
+        remember.asked[key] = future
+    _announce(dispatcher, queue, place, asking, remember, fresh=not joins)
+    if definition.cancel_abandoned:
+        future.add_done_callback(functools.partial(_went_away, loop, queue))
+    return future
+
+
+def ask_many(
+    definition: Definition,
+    loop: Any,
+    scope: Scope | None,
+    memo: Memo | None,
+    bound: Params,
+    keys: list[Any],
+    *,
+    return_exceptions: bool,
+) -> asyncio.Future[list[Any]]:
+    """The same for many keys at once: everything is looked up first and queued then, whole or not at all."""
+    if (known := _all_known(memo, keys)) is not None:
+        if events.on_load:
+            tell_loads(definition, keys, bound, memo_hit=True)
+        return answered(loop, known)
+    dispatcher = getattr(loop, ATTRIBUTE, None) or dispatcher_on(loop)
+    queue = dispatcher.queue_of(definition)
+    asking = _asking()
+    parent = _parent(definition, asking)
+    fresh: dict[Any, Any] = dict.fromkeys(keys)
+    values, places = _sort_out(definition, queue, memo, bound, fresh, asking)
+    group = None if not fresh else _group(dispatcher, queue, scope, bound, parent, len(fresh), None)
+    future = _future(definition, dispatcher, loop)
+    remember = memo if parent is None else None
+    many = Many(future, keys, values, len(fresh) + len(places), remember, return_exceptions=return_exceptions)
+    if events.on_load:
+        tell_loads(definition, [key for key in dict.fromkeys(keys) if key not in fresh], bound, memo_hit=True)
+        tell_loads(definition, fresh, bound, memo_hit=False)
+    for key, place in places:
+        _stand(queue, place, key, many)
+        _announce(dispatcher, queue, place, asking, None, fresh=False)
+    if group is not None:
+        many.waiting = set(fresh)
+        _stand_all(queue, group, fresh, many)
+        _announce(dispatcher, queue, group, asking, remember, fresh=True)
+    if not many.open:
+        many.settle()
+    if definition.cancel_abandoned:
+        future.add_done_callback(functools.partial(_went_away, loop, queue))
+    dispatcher.settle(queue)
+    return future
+
+
+def _all_known(memo: Memo | None, keys: list[Any]) -> list[Any] | None:
+    """The values of a load_many that the memo answers whole, by one pass in C."""
+    if not keys:
+        return []
+    if memo is None or not memo.values:
+        return None
+    try:
+        return list(map(memo.values.__getitem__, keys))
+    except KeyError:
+        return None
+
+
+def _sort_out(
+    definition: Definition, queue: Queue, memo: Memo | None, bound: Params, fresh: dict[Any, Any], asking: Batch | None
+) -> tuple[dict[Any, Any], list[tuple[Any, Group | Batch]]]:
+    """Take out of the fresh keys those whose values the memo has, and those that are under way and can be joined."""
+    values: dict[Any, Any] = {}
+    places: list[tuple[Any, Group | Batch]] = []
+    if not definition.coalesce and (memo is None or memo.is_empty()):
+        return values, places
+    for key in list(fresh):
+        if memo is not None and (hit := memo.known(key, MISSING)) is not MISSING:
+            values[key] = hit
+            del fresh[key]
+        elif (place := _pending(definition, queue, memo, bound, key, asking)) is not None:
+            places.append((key, place))
+            del fresh[key]
+    return values, places
+
+
+def _pending(
+    definition: Definition, queue: Queue, memo: Memo | None, bound: Params, key: Any, asking: Batch | None
+) -> Group | Batch | None:
+    """Where a key is under way that this load may join: its own scope asked for it, or the loader coalesces."""
+    place: Group | Batch | None = None
+    if memo is not None and (waiter := memo.waiter(key)) is not None:
+        place = queue.holder(key, waiter)
+    if place is None and definition.coalesce:
+        place = queue.in_flight(key, bound)
+    if isinstance(place, Batch) and asking is not None and place in asking.ancestors():
+        return None  # that batch waits for the one that asks: to join it would be to wait for oneself
+    return place
+
+
+def _parent(definition: Definition, asking: Batch | None) -> Batch | None:
+    """The batch that asks, if its chain passes through this loader already: then its loads leave in batches of their own."""
+    return asking if asking is not None and definition in asking.loaders else None
+
+
+def _group(
+    dispatcher: Dispatcher, queue: Queue, scope: Scope | None, bound: Params, parent: Batch | None, count: int, key: Any
+) -> Group:
+    """The group in which loads wait, once there is room for so many keys more."""
+    definition = queue.definition
+    alone = scope if definition.isolated else None
+    if queue.queued + count > definition.limits.max_queued:
+        group = queue.groups.get(group_name(bound, alone, parent))
+        if count > 1 or group is None or key not in group.waiters:
+            try:
+                queue.make_room(count)
+            except QueueFull:
+                dispatcher.settle(queue)
+                raise
+    if alone is not None:
+        alone.keep_context()
+    return queue.group(bound, alone, parent, dispatcher.loop.time)
+
+
+def _stand(queue: Queue, place: Group | Batch, key: Any, waiter: Any) -> None:
+    """Put a waiter in its place, alone there or next to others."""
+    if key in place.waiters:
+        join(place.waiters, key, waiter)
+    else:
+        place.waiters[key] = waiter
+        queue.queued += 1
+
+
+def _stand_all(queue: Queue, group: Group, keys: dict[Any, Any], many: Many) -> None:
+    """Put a load_many in all its places; at once, when nobody stands there yet."""
+    if group.waiters.keys().isdisjoint(keys):
+        group.waiters.update(dict.fromkeys(keys, many))
+        queue.queued += len(keys)
+        return
+    for key in keys:
+        _stand(queue, group, key, many)
+
+
+def _announce(
+    dispatcher: Dispatcher, queue: Queue, place: Group | Batch, asking: Batch | None, memo: Memo | None, *, fresh: bool
+) -> None:
+    """Note who asked, in which scope, and that there is something to do."""
+    if asking is None:
+        place.outside = True
+    else:
+        place.parents.add(asking)
+    if memo is not None:
+        (place.group if isinstance(place, Batch) else place).memos[memo] = None
+    if fresh:
+        dispatcher.expect(queue)
+    elif asking is not None:
+        dispatcher.look()
+
+
+def _went_away(loop: Any, queue: Queue, future: asyncio.Future[Any]) -> None:
+    """``cancel_abandoned``: a load is over; if it was cancelled, look for batches that nobody waits for, once a pass."""
+    if future.cancelled() and not queue.sweeping:
+        queue.sweeping = True
+        loop.call_soon(abandon, queue)
+
+
+def running(definition: Definition, loop: Any, bound: Params) -> list[Batch]:
+    """The batches of a loader under way on a loop, with these parameters."""
+    dispatcher = getattr(loop, ATTRIBUTE, None)
+    queue = None if dispatcher is None else dispatcher.queues.get(definition)
+    return [] if queue is None else [batch for batch in queue.running if batch.group.params == bound]
+
+
+def _asking() -> Batch | None:
+    """The batch whose function makes this load, while it runs."""
+    batch = inside.get()
+    return None if batch is None or batch.ended else batch
+
+
+def dispatcher_on(loop: Any) -> Dispatcher:
+    """The dispatcher of a loop, made at its first load; with hints when the loop is in debug mode."""
+    dispatcher = dispatcher_of(loop, start)
+    if dispatcher.hints and dispatcher.watch is None:
+        dispatcher.watch = Watch()
+    return dispatcher
+
+
+def _future(definition: Definition, dispatcher: Dispatcher, loop: Any) -> asyncio.Future[Any]:
+    """A waiter: the C future, or a watched one in debug mode."""
+    if dispatcher.watch is not None:
+        return dispatcher.watch.load(definition.name, loop)  # type: ignore[no-any-return]
+    return asyncio.Future(loop=loop)
+
+
+def answered(loop: Any, value: Any) -> asyncio.Future[Any]:
+    """A future that is answered already."""
+    future: asyncio.Future[Any] = asyncio.Future(loop=loop)
+    future.set_result(value)
+    return future
+
+
+def tell_loads(definition: Definition, keys: Iterable[Any], bound: Params, *, memo_hit: bool) -> None:
+    for key in keys:
+        events.tell(events.on_load, events.Load(definition.name, key, memo_hit, definition.named(bound)))

@@ -1,0 +1,229 @@
+"""The keys of one loader that wait to leave, on one event loop, and what may leave now. No await and no asyncio here.
+
+A queue holds its keys in groups: keys that differ in the loads' parameters, in their isolated scope, or in the batch
+that asked for them from inside (a chain) never share a batch. Guarantees kept here:
+
+- A key is in a batch once, in the order of first loads, and a batch has at most ``max_batch_size`` keys.
+- A key whose waiters have all gone away before its batch leaves is not fetched.
+- A batch takes a slot of ``max_in_flight``, but a load that a batch function makes never waits for a slot that only
+  its own answer could free: see ``_comes_free``.
+- Batches that timed out and do not end are borne up to ``max_in_flight`` of them beside as many that run.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from batchio._core.batch import Batch, Group, Several, Waiter, Waiters
+from batchio._core.errors import BatchAborted, BatchTimeout, QueueFull
+from batchio._core.options import Definition, Params
+
+CHEAP_PURGE = 16  # a full queue is swept for cancelled loads once per so many refusals; see Queue.make_room
+
+
+def group_name(params: Params, scope: Any, parent: Batch | None) -> Any:
+    """Under which a queue keeps a group; None for the plain one, which nearly all loads are in."""
+    return (params, scope, parent) if params or scope is not None or parent is not None else None
+
+
+class Queue:
+    """The keys of one loader that wait to leave, on one event loop, and its batches under way."""
+
+    __slots__ = ("definition", "groups", "queued", "refusals", "running", "stuck", "sweeping", "taken", "waiting")
+
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+        self.groups: dict[Any, Group] = {}  # by (params, scope, parent); None is the plain group
+        self.running: dict[Batch, None] = {}  # in the order in which they left; a dict is an ordered set
+        self.queued = 0  # keys in groups
+        self.taken = 0  # slots in use
+        self.stuck = 0  # batches that timed out and do not end
+        self.refusals = 0
+        self.waiting = False  # in the dispatcher's list
+        self.sweeping = False  # a look for abandoned batches is scheduled
+
+    def __repr__(self) -> str:
+        return f"<Queue {self.definition.name}: {self.state}>"
+
+    @property
+    def state(self) -> str:
+        """What is in it, in a line."""
+        stuck = f", {self.stuck} timed out and not ended" if self.stuck else ""
+        return f"{self.queued} keys queued, {len(self.running)} batches in flight{stuck}"
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, nothing is under way and nothing is stuck."""
+        return not (self.groups or self.running or self.stuck)
+
+    @property
+    def chained(self) -> bool:
+        """Whether keys are left that a batch function waits for."""
+        return any(group.parents for group in self.groups.values())
+
+    def since(self, now: float) -> float:
+        """When its oldest key came, on the loop's clock."""
+        return min((group.since for group in self.groups.values()), default=now)
+
+    def group(self, params: Params, scope: Any, parent: Batch | None, now: Callable[[], float]) -> Group:
+        """The group in which such a load waits."""
+        name = group_name(params, scope, parent)
+        group = self.groups.get(name)
+        if group is None:
+            group = self.groups[name] = Group(params, scope, parent, now())
+        return group
+
+    def holder(self, key: Any, waiter: Waiter) -> Group | Batch | None:
+        """Where a waiter stands: in a group that has not left, or in a batch that has not answered it."""
+        places: Iterable[Group | Batch] = itertools.chain(self.groups.values(), self.running)
+        for place in places:
+            entry = place.waiters.get(key)
+            if entry is waiter or (type(entry) is Several and any(one is waiter for one in entry)):
+                return place
+        return None
+
+    def in_flight(self, key: Any, params: Params) -> Batch | None:
+        """The youngest batch that is fetching a key for anybody, for loaders that say ``coalesce=True``."""
+        for batch in reversed(self.running):
+            if key in batch.waiters and key not in batch.loose and batch.group.params == params:
+                return batch
+        return None
+
+    # -- room ------------------------------------------------------------------------------------------------------
+
+    def make_room(self, count: int) -> None:
+        """Raise QueueFull unless so many keys more may wait; loads whose callers are gone do not count.
+
+        The sweep for those is not made at each refusal: under overload there are many, and a sweep walks 100,000 keys.
+        """
+        most = self.definition.limits.max_queued
+        if self.queued + count > most:
+            if self.refusals % CHEAP_PURGE == 0:
+                for group in self.groups.values():
+                    self._drop_deserted(group)
+            self.refusals += 1
+        if self.queued + count > most:
+            raise QueueFull(
+                f"{self.definition.name}: {self.queued} keys wait already and {count} more came; max_queued is {most}. "
+                f"Answer 503, load less at once, or raise Limits(max_queued=...)"
+            )
+        self.refusals = 0
+
+    def _drop_deserted(self, group: Group) -> None:
+        """Take out keys whose waiters have all gone away; a cancelled load costs nothing until here."""
+        gone = [key for key, waiter in group.waiters.items() if waiter.done()]
+        for key in gone:
+            del group.waiters[key]
+        self.queued -= len(gone)
+
+    # -- leaving ---------------------------------------------------------------------------------------------------
+
+    def has_slot(self) -> bool:
+        """A timed out batch gives its slot back, but those that do not end are bounded by as many again."""
+        most = self.definition.limits.max_in_flight
+        return self.taken < most and self.taken + self.stuck < 2 * most
+
+    def cut(self, queues: Iterable[Queue]) -> list[Batch]:
+        """The batches that may leave now, as many as there are slots; the rest of the keys stay and grow.
+
+        Groups take turns, so that a hundred thousand keys of one locale do not hold up the other.
+        """
+        self._fail_if_choked()
+        batches: list[Batch] = []
+        cut = True
+        while cut:
+            cut = False
+            for name, group in list(self.groups.items()):
+                batch = self._cut_one(name, group, queues)
+                if batch is not None:
+                    batches.append(batch)
+                    cut = True
+        return batches
+
+    def _cut_one(self, name: Any, group: Group, queues: Iterable[Queue]) -> Batch | None:
+        """The next batch of a group, or None when it has no key that somebody wants, or no slot."""
+        nested = group.parent is not None
+        if not nested and not self.has_slot() and not (group.parents and not self._comes_free(queues)):
+            return None
+        self._drop_deserted(group)
+        waiters = self._take(name, group)
+        if not waiters:
+            return None
+        self.queued -= len(waiters)
+        batch = Batch(self, self.definition, group, waiters, slot=not nested)
+        self.running[batch] = None
+        self.taken += batch.slot
+        return batch
+
+    def _take(self, name: Any, group: Group) -> Waiters:
+        """The first keys of a group, at most a batch full."""
+        most = self.definition.limits.max_batch_size
+        if len(group.waiters) <= most:
+            del self.groups[name]
+            return group.waiters
+        first = dict(itertools.islice(group.waiters.items(), most))
+        for key in first:
+            del group.waiters[key]
+        return first
+
+    def _comes_free(self, queues: Iterable[Queue]) -> bool:
+        """Whether a slot will come free although the batches that ask here wait.
+
+        Two loaders that load from each other, with every slot of both in use, would wait for each other for ever. A
+        batch can end when all that its function waits for can: batches that can end, or queues with a slot or with a
+        batch that can end. What can end is found by going round until nothing new is found. When nobody who holds a
+        slot can end, the load leaves without one. (The road not taken, no slots for any load made in a batch, would
+        void max_in_flight for every loader that stands behind another.)
+        """
+        queues = list(queues)
+        waits: defaultdict[Batch, list[Batch | Queue]] = defaultdict(list)
+        for queue in queues:
+            for group in queue.groups.values():
+                if group.parent is None:
+                    for parent in group.parents:
+                        waits[parent].append(queue)
+            for batch in queue.running:
+                for parent in batch.parents:
+                    waits[parent].append(batch)
+        ends: set[Batch] = set()
+
+        def moves(place: Batch | Queue) -> bool:
+            return place in ends if isinstance(place, Batch) else place.has_slot() or not ends.isdisjoint(place.running)
+
+        grown = True
+        while grown:
+            fresh = [b for q in queues for b in q.running if b not in ends and all(map(moves, waits[b]))]
+            ends.update(fresh)
+            grown = bool(fresh)
+        return not ends.isdisjoint(self.running)
+
+    def release(self, batch: Batch) -> None:
+        """A batch has answered all its waiters, or timed out: its slot is free."""
+        if batch in self.running:
+            del self.running[batch]
+            self.taken -= batch.slot
+
+    def _fail_if_choked(self) -> None:
+        """With as many stuck batches as are borne, keys would wait for ever: they are told."""
+        if self.stuck >= 2 * self.definition.limits.max_in_flight:
+            self.fail_queued(
+                BatchTimeout(
+                    f"{self.definition.name}: {self.stuck} batches timed out and do not end although they were "
+                    f"cancelled; nothing more is sent. Look for an await in the batch function that swallows "
+                    f"CancelledError"
+                )
+            )
+
+    def fail_queued(self, error: Exception) -> None:
+        """Give every key that still waits to leave an error."""
+        groups, self.groups, self.queued = self.groups, {}, 0
+        for group in groups.values():
+            Batch(self, self.definition, group, group.waiters, slot=False).fail(error)
+
+
+def drained(definition: Definition) -> BatchAborted:
+    """What keys are told that were still queued when drain() ran out of time."""
+    return BatchAborted(f"{definition.name}: drain() ended before this key could leave; the service is shutting down")
