@@ -59,7 +59,7 @@ class KeyNotFound(BatchioError, LookupError):
         ...     except batchio.KeyNotFound as error:
         ...         return str(error)
         >>> asyncio.run(main())
-        "names: nothing found for key 2; give the loader default=... if a missing key is no error"
+        'names: nothing found for key 2; give the loader default=... if a missing key is no error'
     """
 
 
