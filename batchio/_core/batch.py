@@ -137,10 +137,9 @@ class Batch:
     """Keys that left together, until the last of their waiters is answered."""
 
     __slots__ = (
-        "definition",
-        "depth", "ended", "error", "group", "keys", "left", "loaders", "loose", "milestone", "number", "outside", "parents",
-        "queue", "slot", "stuck", "task", "timer", "waiters",
-    )  # fmt: skip
+        *("begun", "deadline", "definition", "depth", "ended", "error", "group", "keys", "left", "loaders", "loose"),
+        *("milestone", "number", "outside", "parents", "queue", "slot", "stuck", "task", "waiters"),
+    )
 
     def __init__(self, queue: Any, definition: Definition, group: Group, waiters: Waiters, *, slot: bool) -> None:
         self.queue: Any = queue  # a Queue, which stands a floor above
@@ -152,22 +151,27 @@ class Batch:
         self.slot = slot
         self.parents = set(group.parents)  # the batches that wait for this one; joins add to it
         self.outside = group.outside
-        self.loaders: frozenset[Definition] = frozenset((definition,))
-        for parent in self.parents:
-            self.loaders |= parent.loaders
-        above = self.above
-        self.depth: int = 0 if above is None else above.depth + 1
-        # the ancestor at the largest power of two: see find_cycle
-        self.milestone: Batch | None = (
-            above if above is None or not above.depth & (above.depth - 1) else above.milestone
-        )
+        self.loaders = definition.alone  # the loaders that its chain passes through
+        self.depth = 0
+        self.milestone: Batch | None = None  # the ancestor at the largest power of two: see find_cycle
+        if self.parents:
+            self._continue_chain()
         self.loose: set[Any] = set()  # keys that were cleared meanwhile: no later load joins them
         self.left = 0.0
         self.error: BaseException | None = None
         self.stuck = False  # timed out, and its task has not ended
-        self.ended = False  # its function has ended
+        self.begun = False  # its task has run
+        self.ended = False  # its task is over
         self.task: Any = None
-        self.timer: Any = None
+        self.deadline: float | None = None  # on the loop's clock
+
+    def _continue_chain(self) -> None:
+        """Batch functions asked for this one's keys: it passes through their loaders too."""
+        self.loaders = self.loaders.union(*[parent.loaders for parent in self.parents])
+        above = self.above
+        if above is not None:
+            self.depth = above.depth + 1
+            self.milestone = above.milestone if above.depth & (above.depth - 1) else above
 
     @property
     def above(self) -> Batch | None:

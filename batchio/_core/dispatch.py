@@ -24,7 +24,7 @@ from batchio._core.cache import Lookup
 from batchio._core.errors import BatchAborted, BatchShapeError, BatchTimeout
 from batchio._core.options import MISSING, Definition
 from batchio._core.queue import Queue
-from batchio._core.tick import Dispatcher
+from batchio._core.tick import Dispatcher, begin
 
 T = TypeVar("T")
 
@@ -39,6 +39,7 @@ HERD_WAITS = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.5, 0.5, 
 
 def start(dispatcher: Dispatcher, batch: Batch, reason: str) -> None:
     """Send a batch that was cut off its queue on its way."""
+    definition = batch.definition
     batch.left = dispatcher.loop.time()
     if events.on_dispatch:
         events.tell(events.on_dispatch, _dispatched(batch, reason))
@@ -46,13 +47,16 @@ def start(dispatcher: Dispatcher, batch: Batch, reason: str) -> None:
         batch.fail(cycle)
         _over(dispatcher, batch)
         return
-    timeout = batch.definition.limits.timeout
-    if timeout is not None:
-        batch.timer = dispatcher.loop.call_later(timeout, _expire, dispatcher, batch)
+    if definition.limits.timeout is not None:
+        dispatcher.limit(batch, definition.limits.timeout)
     context = Context() if batch.group.scope is None else batch.group.scope.context()
     context.run(inside.set, batch)
-    task = dispatcher.own(_run(dispatcher, batch), context, f"batchio {batch.definition.name} #{batch.number}")
-    batch.task = None if batch.ended else task
+    task = begin(dispatcher.loop, _run(dispatcher, batch), context, definition.label)
+    if not batch.ended:
+        batch.task = task
+        dispatcher.tasks.add(task)
+    if not batch.begun:  # Python 3.11 cannot begin it at once, and a task that is cancelled now would never run
+        task.add_done_callback(lambda _: _never_ran(dispatcher, batch))
 
 
 def _dispatched(batch: Batch, reason: str) -> events.BatchDispatched:
@@ -73,6 +77,7 @@ async def _run(dispatcher: Dispatcher, batch: Batch) -> None:
     """The life of a batch, in its own task."""
     definition = batch.definition
     cache = None if definition.stand_ins else definition.cache
+    batch.begun = True
     try:
         if cache is None:
             await _fetch(definition, batch, batch.keys)
@@ -83,9 +88,23 @@ async def _run(dispatcher: Dispatcher, batch: Batch) -> None:
         if not isinstance(error, Exception) and not _is_foreign(error):
             raise
     finally:
-        batch.ended = True
+        _end(dispatcher, batch)
+
+
+def _never_ran(dispatcher: Dispatcher, batch: Batch) -> None:
+    """The task of a batch was cancelled before its first step."""
+    if not batch.begun:
+        _abort(dispatcher, batch, asyncio.CancelledError())
+        _end(dispatcher, batch)
+
+
+def _end(dispatcher: Dispatcher, batch: Batch) -> None:
+    """The task of a batch is over."""
+    batch.ended = True
+    if batch.task is not None:
+        dispatcher.tasks.discard(batch.task)
         batch.task = None
-        _over(dispatcher, batch)
+    _over(dispatcher, batch)
 
 
 def _is_foreign(error: BaseException) -> bool:
@@ -112,9 +131,6 @@ def _over(dispatcher: Dispatcher, batch: Batch) -> None:
         batch.stuck = False
         queue.stuck -= 1
     if batch in queue.running:
-        if batch.timer is not None:
-            batch.timer.cancel()
-            batch.timer = None
         queue.release(batch)
         if events.on_done:
             seconds = dispatcher.loop.time() - batch.left
@@ -125,7 +141,7 @@ def _over(dispatcher: Dispatcher, batch: Batch) -> None:
     dispatcher.settle(queue)
 
 
-def _expire(dispatcher: Dispatcher, batch: Batch) -> None:
+def expire(dispatcher: Dispatcher, batch: Batch) -> None:
     """The batch had its time: answer its waiters, give the slot back, and cancel it."""
     definition = batch.definition
     batch.fail(
@@ -154,38 +170,43 @@ def abandon(queue: Queue) -> None:
 
 async def _fetch(definition: Definition, batch: Batch, keys: list[Any]) -> Mapping[Any, Any]:
     """Call the batch function for some keys of a batch and answer them; what may be cached comes back."""
-    return await _fetch_part(definition, batch, keys, _Budget(len(keys)))
-
-
-class _Budget:
-    """How many calls ``split_on_error`` may make: enough to isolate four bad keys, however large the batch.
-
-    When everything fails (a database that is down) halving to the end would make 2n - 1 calls.
-    """
-
-    def __init__(self, count: int) -> None:
-        self.left = 8 * math.ceil(math.log2(max(count, 2))) + 1
-
-
-async def _fetch_part(definition: Definition, batch: Batch, keys: list[Any], budget: _Budget) -> Mapping[Any, Any]:
     try:
         return await _call(definition, batch, keys)
     except Exception as error:
         unanswered = [key for key in keys if key in batch.waiters]
-        if not _may_split(definition, unanswered, budget, error):
+        calls = _calls_to_split(definition, len(unanswered), error)
+        if not calls:
             batch.fail(error, unanswered)
             return {}
-    middle = (len(unanswered) + 1) // 2
-    budget.left -= 2
-    first = await _fetch_part(definition, batch, unanswered[:middle], budget)
-    second = await _fetch_part(definition, batch, unanswered[middle:], budget)
-    return {**first, **second}
+    return await _fetch_halves(definition, batch, unanswered, [calls])
 
 
-def _may_split(definition: Definition, keys: list[Any], budget: _Budget, error: Exception) -> bool:
-    """A wrong shape is the function's fault, not a key's."""
-    poisoned = definition.split_on_error and not isinstance(error, BatchShapeError)
-    return poisoned and len(keys) > 1 and budget.left >= 2
+def _calls_to_split(definition: Definition, count: int, error: Exception) -> int:
+    """How many calls ``split_on_error`` may make: enough to isolate four bad keys, however large the batch.
+
+    When everything fails (a database that is down) halving to the end would make 2n - 1 calls. A wrong shape is the
+    function's fault, not a key's.
+    """
+    poisoned = definition.split_on_error and count > 1 and not isinstance(error, BatchShapeError)
+    return 8 * math.ceil(math.log2(count)) if poisoned else 0
+
+
+async def _fetch_halves(definition: Definition, batch: Batch, keys: list[Any], calls: list[int]) -> Mapping[Any, Any]:
+    """Fetch two halves of keys that failed together, each by itself, and halves of halves while calls are left."""
+    values: dict[Any, Any] = {}
+    middle = (len(keys) + 1) // 2
+    for half in (keys[:middle], keys[middle:]):
+        calls[0] -= 1
+        try:
+            values |= await _call(definition, batch, half)
+            continue
+        except Exception as error:
+            unanswered = [key for key in half if key in batch.waiters]
+            if len(unanswered) < 2 or calls[0] < 2:
+                batch.fail(error, unanswered)
+                continue
+        values |= await _fetch_halves(definition, batch, unanswered, calls)
+    return values
 
 
 async def _call(definition: Definition, batch: Batch, keys: list[Any]) -> Mapping[Any, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from batchio._core import events
 from batchio._core.batch import Batch, Group, Many, join
-from batchio._core.dispatch import abandon, inside, start
+from batchio._core.dispatch import abandon, expire, inside, start
 from batchio._core.errors import QueueFull
 from batchio._core.hints import Watch
 from batchio._core.options import MISSING, Definition, Params
@@ -32,17 +32,18 @@ def ask(
 ) -> asyncio.Future[Any]:
     """A load that the memo cannot answer: join what the scope waits for already, or queue the key."""
     dispatcher = getattr(loop, ATTRIBUTE, None) or dispatcher_on(loop)
-    queue = dispatcher.queue_of(definition)
-    asking = _asking()
+    queue = dispatcher.queues.get(definition) or dispatcher.queue_of(definition)
+    asking = inside.get()
+    if asking is not None and asking.ended:  # a task that the batch function left behind
+        asking = None
     place = _pending(definition, queue, memo, bound, key, asking)
-    joins = place is not None
-    if place is None:
+    if joins := place is not None:
+        remember = memo if definition.coalesce else None
+    else:
         parent = _parent(definition, asking)
         place = _group(dispatcher, queue, scope, bound, parent, 1, key)
         remember = memo if parent is None else None
-    else:
-        remember = memo if definition.coalesce else None
-    future = _future(definition, dispatcher, loop)
+    future = asyncio.Future(loop=loop) if dispatcher.watch is None else dispatcher.watch.load(definition.name, loop)
     if events.on_load:
         tell_loads(definition, (key,), bound, memo_hit=joins)
     _stand(queue, place, key, future)
@@ -71,12 +72,14 @@ def ask_many(
         return answered(loop, known)
     dispatcher = getattr(loop, ATTRIBUTE, None) or dispatcher_on(loop)
     queue = dispatcher.queue_of(definition)
-    asking = _asking()
+    asking = inside.get()
+    if asking is not None and asking.ended:
+        asking = None
     parent = _parent(definition, asking)
     fresh: dict[Any, Any] = dict.fromkeys(keys)
     values, places = _sort_out(definition, queue, memo, bound, fresh, asking)
     group = None if not fresh else _group(dispatcher, queue, scope, bound, parent, len(fresh), None)
-    future = _future(definition, dispatcher, loop)
+    future = asyncio.Future(loop=loop) if dispatcher.watch is None else dispatcher.watch.load(definition.name, loop)
     remember = memo if parent is None else None
     many = Many(future, keys, values, len(fresh) + len(places), remember, return_exceptions=return_exceptions)
     if events.on_load:
@@ -132,7 +135,7 @@ def _pending(
 ) -> Group | Batch | None:
     """Where a key is under way that this load may join: its own scope asked for it, or the loader coalesces."""
     place: Group | Batch | None = None
-    if memo is not None and (waiter := memo.waiter(key)) is not None:
+    if memo is not None and (memo.asked or memo.calls) and (waiter := memo.waiter(key)) is not None:
         place = queue.holder(key, waiter)
     if place is None and definition.coalesce:
         place = queue.in_flight(key, bound)
@@ -214,25 +217,12 @@ def running(definition: Definition, loop: Any, bound: Params) -> list[Batch]:
     return [] if queue is None else [batch for batch in queue.running if batch.group.params == bound]
 
 
-def _asking() -> Batch | None:
-    """The batch whose function makes this load, while it runs."""
-    batch = inside.get()
-    return None if batch is None or batch.ended else batch
-
-
 def dispatcher_on(loop: Any) -> Dispatcher:
     """The dispatcher of a loop, made at its first load; with hints when the loop is in debug mode."""
-    dispatcher = dispatcher_of(loop, start)
+    dispatcher = dispatcher_of(loop, start, expire)
     if dispatcher.hints and dispatcher.watch is None:
         dispatcher.watch = Watch()
     return dispatcher
-
-
-def _future(definition: Definition, dispatcher: Dispatcher, loop: Any) -> asyncio.Future[Any]:
-    """A waiter: the C future, or a watched one in debug mode."""
-    if dispatcher.watch is not None:
-        return dispatcher.watch.load(definition.name, loop)  # type: ignore[no-any-return]
-    return asyncio.Future(loop=loop)
 
 
 def answered(loop: Any, value: Any) -> asyncio.Future[Any]:

@@ -202,29 +202,30 @@ class Loader(Generic[K, V]):
             >>> asyncio.run(main())
             [0.5, 2.5]
         """
-        definition = self._definition
         loop = asyncio._get_running_loop()
         if loop is None:
             raise self._no_loop()
+        definition = self._definition
         wanted: Any = key if definition.key is None else definition.key(key)
         bound = definition.bind({**self._given, **params}) if params or definition.parameters else ()
         scope = current.get()
         if scope is not None and scope.loop is not loop:
             scope = scope.on(loop)
-        memo = None
         try:
-            if scope is not None and definition.memo:
-                memo = scope.memo((definition, bound) if bound else definition)
-                done = memo.asked.get(wanted)
-                if done is None and wanted in memo.values:
-                    done = memo.asked[wanted] = answered(loop, memo.values[wanted])
-                if done is not None and done.done() and not done.cancelled():
-                    if events.on_load:
-                        tell_loads(definition, (wanted,), bound, memo_hit=True)
-                    return done  # type: ignore[no-any-return]
-            return ask(definition, loop, scope, memo, bound, wanted)
+            if scope is None or not definition.memo:
+                return ask(definition, loop, scope, None, bound, wanted)
+            name = (definition, bound) if bound else definition
+            memo = scope.memos.get(name) or scope.memo(name)
+            done = memo.asked.get(wanted)
+            if done is None and wanted in memo.values:
+                done = memo.asked[wanted] = answered(loop, memo.values[wanted])
+            if done is None or not done.done() or done.cancelled():
+                return ask(definition, loop, scope, memo, bound, wanted)
         except TypeError as error:
             raise _explained(definition, (wanted,), error) from None
+        if events.on_load:
+            tell_loads(definition, (wanted,), bound, memo_hit=True)
+        return done  # type: ignore[no-any-return]
 
     __call__ = load
 

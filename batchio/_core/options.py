@@ -87,6 +87,12 @@ class Definition:
     split_on_error: bool
     parameters: tuple[inspect.Parameter, ...]
     stand_ins: list[Callable[..., Any]] = field(default_factory=list)  # override() of tests, the last one counts
+    alone: frozenset[Definition] = field(init=False)  # itself: what a batch that no chain asked for passes through
+    label: str = field(init=False)  # what its tasks are called
+
+    def __post_init__(self) -> None:
+        self.alone = frozenset((self,))
+        self.label = f"batchio {self.name}"
 
     def bind(self, given: Mapping[str, Any]) -> Params:
         """The keyword-only arguments of a load, in the order of the definition, defaults filled in."""

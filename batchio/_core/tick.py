@@ -27,6 +27,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
 
+from batchio._core.batch import Batch
 from batchio._core.options import Definition
 from batchio._core.queue import Queue, drained
 
@@ -44,7 +45,10 @@ PATIENCE = 8
 PATIENCE_WHEN_BUSY = 3
 PATIENCE_WITHOUT_READY = 3
 
+CLOCK_STEP = 1e-6  # seconds; a loop may ring a timer early by its clock's resolution
+
 Start = Callable[[Any, Any, str], None]
+Expire = Callable[[Any, Any], None]
 
 running_loop = asyncio.get_running_loop
 
@@ -52,14 +56,16 @@ running_loop = asyncio.get_running_loop
 class Dispatcher:
     """The tick of one event loop: which queues hold keys, and when they leave."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, start: Start) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, start: Start, expire: Expire) -> None:
         self.loop = loop
-        self.start = start  # how a batch is started; it stands a floor above
+        self.start = start  # how a batch is started, and how it is ended when its time is over: a floor above
+        self.expire = expire
         self.queues: dict[Definition, Queue] = {}  # those with keys or batches; a loader that is done is not kept alive
         self.tasks: set[asyncio.Task[Any]] = set()  # every task that batchio owns on this loop
         self.fresh = False  # a key was queued since the last pass
         self.hints = bool(loop.get_debug() or getattr(loop, "batchio_hints", False))
         self.watch: Any = None  # what hints remember of this loop's loads; see the loader
+        self._alarm: asyncio.TimerHandle | None = None
         self._due: list[Queue] = []
         self._blocked: list[Queue] = []  # hold keys that a batch function waits for, and found no slot
         self._armed = False
@@ -132,12 +138,20 @@ class Dispatcher:
         batches = []
         for queue in dict.fromkeys((*queues, *self._blocked)):
             queue.waiting = queue.waiting and queue not in queues
-            batches += queue.cut(self.queues.values())
+            batches += self._cut(queue)
             self.settle(queue)
         # A slot that a batch function waits for may never come free by itself: asked again at each tick.
         self._blocked = [queue for queue in self.queues.values() if queue.chained]
         for batch in batches:
             self.start(self, batch, reason)
+
+    def _cut(self, queue: Queue) -> list[Batch]:
+        """The batches of a queue that may leave. A key whose ``__eq__`` raises must not hold the others for ever."""
+        try:
+            return queue.cut(self.queues.values())
+        except Exception as error:
+            queue.fail_queued(error)
+            return []
 
     def settle(self, queue: Queue) -> None:
         """Forget a queue that has nothing to do; it is made again at the next load."""
@@ -146,29 +160,52 @@ class Dispatcher:
 
     def own(self, work: Coroutine[Any, Any, Any], context: Context, name: str) -> asyncio.Task[Any]:
         """Run a coroutine in a task that no caller can cancel, begun at once where the Python version can."""
-        task = _begin(self.loop, work, context, name)
+        task = begin(self.loop, work, context, name)
         if not task.done():
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
         return task
 
+    def limit(self, batch: Batch, seconds: float) -> None:
+        """See to it that a batch ends in time. One alarm serves all: a timer per batch would cost 2 us each."""
+        batch.deadline = deadline = self.loop.time() + seconds
+        if self._alarm is None or deadline < self._alarm.when():
+            self._set_alarm(deadline)
+
+    def _set_alarm(self, when: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self.loop.call_at(when, self._ring)
+
+    def _ring(self) -> None:
+        """End the batches whose time is over, and set the alarm to the next one's; to none, when none runs."""
+        self._alarm = None
+        now = self.loop.time() + CLOCK_STEP
+        running = [batch for queue in self.queues.values() for batch in queue.running]
+        for batch in running:
+            if batch.deadline is not None and batch.deadline <= now:
+                self.expire(self, batch)
+        later = [batch.deadline for batch in running if batch.deadline is not None and batch.deadline > now]
+        if later:
+            self._set_alarm(min(later))
+
 
 if sys.version_info >= (3, 12):
 
-    def _begin(loop: Any, work: Any, context: Context, name: str) -> asyncio.Task[Any]:
+    def begin(loop: Any, work: Any, context: Context, name: str) -> asyncio.Task[Any]:
         return asyncio.Task(work, loop=loop, context=context, name=name, eager_start=True)
 
 else:
 
-    def _begin(loop: Any, work: Any, context: Context, name: str) -> asyncio.Task[Any]:
+    def begin(loop: Any, work: Any, context: Context, name: str) -> asyncio.Task[Any]:
         return asyncio.Task(work, loop=loop, context=context, name=name)
 
 
-def dispatcher_of(loop: asyncio.AbstractEventLoop, start: Start) -> Dispatcher:
+def dispatcher_of(loop: asyncio.AbstractEventLoop, start: Start, expire: Expire) -> Dispatcher:
     """The dispatcher of a loop, made at its first load."""
     dispatcher = getattr(loop, ATTRIBUTE, None)
     if dispatcher is None:
-        dispatcher = Dispatcher(loop, start)
+        dispatcher = Dispatcher(loop, start, expire)
         setattr(loop, ATTRIBUTE, dispatcher)
     return dispatcher
 
