@@ -45,7 +45,7 @@ def names_of(what: str, given: object) -> tuple[str, ...]:
 @lru_cache(maxsize=512)
 def row_class(names: tuple[str, ...]) -> type[Any]:
     """Give the named tuple for rows of these columns; a column whose name cannot be a field is reached by position."""
-    return namedtuple("Row", names, rename=True)
+    return namedtuple("Row", names, rename=True)  # noqa: PYI024 - its fields are data
 
 
 # -------------------------------------------------------------------------------------------------- values

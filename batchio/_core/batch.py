@@ -192,6 +192,7 @@ class Batch:
     def answer(self, values: Mapping[Any, Any], keys: Iterable[Any] | None = None) -> None:
         """Give each key (of those named, or of all that wait) its value; an exception as a value fails that key."""
         waiters = self.waiters if keys is None else {key: self.waiters[key] for key in keys if key in self.waiters}
+        found = [values.get(key, MISSING) for key in waiters]  # first: somebody else's mapping may raise
         if keys is None:
             self.waiters = {}
         else:
@@ -199,10 +200,8 @@ class Batch:
                 del self.waiters[key]
         if self._answer_in_one(values, waiters):
             return
-        for key, waiter in waiters.items():
-            value = values.get(key, MISSING)
-            if value is MISSING:
-                value = self._missing(key)
+        for (key, waiter), came in zip(waiters.items(), found, strict=True):
+            value = self._missing(key) if came is MISSING else came
             if isinstance(value, BaseException):
                 self._fail(key, waiter, value)
             else:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import Context, ContextVar
 from typing import Any, TypeVar
 
@@ -161,7 +161,7 @@ def abandon(queue: Queue) -> None:
     """``cancel_abandoned``: cancel the batches whose last waiter went away."""
     queue.sweeping = False
     for batch in list(queue.running):
-        if batch.task is not None and all(waiter.done() for waiter in batch.waiters.values()):
+        if batch.task is not None and batch.waiters and all(waiter.done() for waiter in batch.waiters.values()):
             batch.task.cancel()
 
 
@@ -269,7 +269,7 @@ async def _fetch_and_fill(
     if not found.leases:
         return
     fill = {key: value for key in found.leases if _may_fill(value := values.get(key, definition.default))}
-    await _guarded(definition, "fill", cache.fill_many(*_outward(batch, fill, found.leases), definition.ttl))
+    await _guarded(definition, "fill", cache.fill_many, *_outward(batch, fill, found.leases), definition.ttl)
 
 
 def _may_fill(value: Any) -> bool:
@@ -279,14 +279,14 @@ def _may_fill(value: Any) -> bool:
 
 async def _look_up(definition: Definition, cache: Any, batch: Batch, keys: list[Any]) -> Lookup[Any, Any]:
     """Ask the cache; a failure is a miss without a lease."""
-    if not batch.group.params:
-        return await _guarded(definition, "lookup", cache.get_many(keys)) or Lookup()
-    full = {_with_params(batch, key): key for key in keys}
-    found = await _guarded(definition, "lookup", cache.get_many(list(full))) or Lookup()
+    full = {_with_params(batch, key): key for key in keys} if batch.group.params else dict(zip(keys, keys, strict=True))
+    found = await _guarded(definition, "lookup", cache.get_many, list(full))
+    if not isinstance(found, Lookup):
+        return Lookup()
     return Lookup(
-        hits={full[key]: value for key, value in found.hits.items()},
-        leases={full[key]: lease for key, lease in found.leases.items()},
-        filling=[full[key] for key in found.filling],
+        hits={full[key]: value for key, value in found.hits.items() if key in full},
+        leases={full[key]: lease for key, lease in found.leases.items() if key in full},
+        filling=[full[key] for key in found.filling if key in full],
     )
 
 
@@ -301,11 +301,11 @@ def _with_params(batch: Batch, key: Any) -> tuple[Any, ...]:
     return (key, *(value for _, value in batch.group.params))
 
 
-async def _guarded(definition: Definition, verb: str, work: Awaitable[T]) -> T | None:
+async def _guarded(definition: Definition, name: str, verb: Callable[..., Awaitable[T]], *args: Any) -> T | None:
     """A verb of the cache within its time; None and a line in the log when it fails."""
     try:
         async with asyncio.timeout(definition.limits.cache_timeout):
-            return await work
+            return await verb(*args)
     except Exception as error:
-        log.warning("%s: cache %s failed, taken for a miss: %s: %s", definition.name, verb, type(error).__name__, error)
+        log.warning("%s: cache %s failed, taken for a miss: %s: %s", definition.name, name, type(error).__name__, error)
         return None

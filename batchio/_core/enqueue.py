@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from batchio._core import events
@@ -33,15 +33,15 @@ def ask(
     """A load that the memo cannot answer: join what the scope waits for already, or queue the key."""
     dispatcher = getattr(loop, ATTRIBUTE, None) or dispatcher_on(loop)
     queue = dispatcher.queues.get(definition) or dispatcher.queue_of(definition)
-    asking = inside.get()
-    if asking is not None and asking.ended:  # a task that the batch function left behind
-        asking = None
-    place = _pending(definition, queue, memo, bound, key, asking)
+    asking = _asking(dispatcher)
+    if memo is None:
+        hash(key)  # raises here, before anything is written; a memo has looked it up already
+    place = _pending(queue, scope, memo, bound, key, asking)
     if joins := place is not None:
         remember = memo if definition.coalesce else None
     else:
         parent = _parent(definition, asking)
-        place = _group(dispatcher, queue, scope, bound, parent, 1, key)
+        place = _group(dispatcher, queue, scope, bound, parent, (key,))
         remember = memo if parent is None else None
     future = asyncio.Future(loop=loop) if dispatcher.watch is None else dispatcher.watch.load(definition.name, loop)
     if events.on_load:
@@ -72,13 +72,11 @@ def ask_many(
         return answered(loop, known)
     dispatcher = getattr(loop, ATTRIBUTE, None) or dispatcher_on(loop)
     queue = dispatcher.queue_of(definition)
-    asking = inside.get()
-    if asking is not None and asking.ended:
-        asking = None
+    asking = _asking(dispatcher)
     parent = _parent(definition, asking)
     fresh: dict[Any, Any] = dict.fromkeys(keys)
-    values, places = _sort_out(definition, queue, memo, bound, fresh, asking)
-    group = None if not fresh else _group(dispatcher, queue, scope, bound, parent, len(fresh), None)
+    values, places = _sort_out(queue, scope, memo, bound, fresh, asking)
+    group = None if not fresh else _group(dispatcher, queue, scope, bound, parent, fresh)
     future = asyncio.Future(loop=loop) if dispatcher.watch is None else dispatcher.watch.load(definition.name, loop)
     remember = memo if parent is None else None
     many = Many(future, keys, values, len(fresh) + len(places), remember, return_exceptions=return_exceptions)
@@ -100,6 +98,17 @@ def ask_many(
     return future
 
 
+def _asking(dispatcher: Dispatcher) -> Batch | None:
+    """The batch whose function makes this load.
+
+    None when that has ended and left a task behind, and on another loop, where a thread with a copied context may be.
+    """
+    batch = inside.get()
+    if batch is None or batch.ended or dispatcher.queues.get(batch.definition) is not batch.queue:
+        return None
+    return batch
+
+
 def _all_known(memo: Memo | None, keys: list[Any]) -> list[Any] | None:
     """The values of a load_many that the memo answers whole, by one pass in C."""
     if not keys:
@@ -113,31 +122,33 @@ def _all_known(memo: Memo | None, keys: list[Any]) -> list[Any] | None:
 
 
 def _sort_out(
-    definition: Definition, queue: Queue, memo: Memo | None, bound: Params, fresh: dict[Any, Any], asking: Batch | None
+    queue: Queue, scope: Scope | None, memo: Memo | None, bound: Params, fresh: dict[Any, Any], asking: Batch | None
 ) -> tuple[dict[Any, Any], list[tuple[Any, Group | Batch]]]:
     """Take out of the fresh keys those whose values the memo has, and those that are under way and can be joined."""
     values: dict[Any, Any] = {}
     places: list[tuple[Any, Group | Batch]] = []
-    if not definition.coalesce and (memo is None or memo.is_empty()):
+    if not queue.definition.coalesce and (memo is None or memo.is_empty()):
         return values, places
     for key in list(fresh):
         if memo is not None and (hit := memo.known(key, MISSING)) is not MISSING:
             values[key] = hit
             del fresh[key]
-        elif (place := _pending(definition, queue, memo, bound, key, asking)) is not None:
+        elif (place := _pending(queue, scope, memo, bound, key, asking)) is not None:
             places.append((key, place))
             del fresh[key]
+        elif memo is not None:
+            memo.asked.pop(key, None)  # a load that was cancelled before its batch left
     return values, places
 
 
 def _pending(
-    definition: Definition, queue: Queue, memo: Memo | None, bound: Params, key: Any, asking: Batch | None
+    queue: Queue, scope: Scope | None, memo: Memo | None, bound: Params, key: Any, asking: Batch | None
 ) -> Group | Batch | None:
     """Where a key is under way that this load may join: its own scope asked for it, or the loader coalesces."""
     place: Group | Batch | None = None
     if memo is not None and (memo.asked or memo.calls) and (waiter := memo.waiter(key)) is not None:
-        place = queue.holder(key, waiter)
-    if place is None and definition.coalesce:
+        place = queue.holder(key, waiter, bound, scope if queue.definition.isolated else None)
+    if place is None and queue.definition.coalesce:
         place = queue.in_flight(key, bound)
     if isinstance(place, Batch) and asking is not None and place in asking.ancestors():
         return None  # that batch waits for the one that asks: to join it would be to wait for oneself
@@ -150,19 +161,23 @@ def _parent(definition: Definition, asking: Batch | None) -> Batch | None:
 
 
 def _group(
-    dispatcher: Dispatcher, queue: Queue, scope: Scope | None, bound: Params, parent: Batch | None, count: int, key: Any
+    dispatcher: Dispatcher,
+    queue: Queue,
+    scope: Scope | None,
+    bound: Params,
+    parent: Batch | None,
+    keys: Collection[Any],
 ) -> Group:
     """The group in which loads wait, once there is room for so many keys more."""
     definition = queue.definition
     alone = scope if definition.isolated else None
-    if queue.queued + count > definition.limits.max_queued:
+    if queue.queued + len(keys) > definition.limits.max_queued:
         group = queue.groups.get(group_name(bound, alone, parent))
-        if count > 1 or group is None or key not in group.waiters:
-            try:
-                queue.make_room(count)
-            except QueueFull:
-                dispatcher.settle(queue)
-                raise
+        try:
+            queue.make_room(len(keys) if group is None else sum(key not in group.waiters for key in keys))
+        except QueueFull:
+            dispatcher.settle(queue)
+            raise
     if alone is not None:
         alone.keep_context()
     return queue.group(bound, alone, parent, dispatcher.loop.time)

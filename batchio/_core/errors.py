@@ -203,9 +203,10 @@ def _copy_members(error: Exception, twin: Exception) -> None:
         if klass is BaseException:
             break
         for name, member in vars(klass).items():
-            if isinstance(member, types.MemberDescriptorType) and hasattr(error, name):
-                with suppress(AttributeError, TypeError):  # a read-only one is set from args
-                    setattr(twin, name, getattr(error, name))
+            value = getattr(error, name, None) if isinstance(member, types.MemberDescriptorType) else None
+            if value is not None and getattr(twin, name, None) is not value:  # OSError shows errno=None if it is set
+                with suppress(AttributeError, TypeError):  # a read-only one comes from args
+                    setattr(twin, name, value)
 
 
 def _same(error: Exception, twin: Exception) -> bool:

@@ -28,7 +28,7 @@ from typing import Any, Concatenate, Generic, Never, ParamSpec, Protocol, TypeVa
 from batchio._core import events
 from batchio._core.cache import Cache
 from batchio._core.enqueue import answered, ask, ask_many, dispatcher_on, running, tell_loads
-from batchio._core.errors import BatchTimeout, show_key
+from batchio._core.errors import BatchAborted, BatchTimeout, show_key
 from batchio._core.options import MISSING, Definition, Limits, Params, define, explain_unknown
 from batchio._core.scope import Memo, Scope, current
 from batchio._core.tick import ATTRIBUTE
@@ -206,7 +206,7 @@ class Loader(Generic[K, V]):
         if loop is None:
             raise self._no_loop()
         definition = self._definition
-        wanted: Any = key if definition.key is None else definition.key(key)
+        wanted: Any = key if definition.key is None else definition.normal(key)
         bound = definition.bind({**self._given, **params}) if params or definition.parameters else ()
         scope = current.get()
         if scope is not None and scope.loop is not loop:
@@ -265,7 +265,7 @@ class Loader(Generic[K, V]):
         loop = asyncio._get_running_loop()
         if loop is None:
             raise self._no_loop()
-        wanted: list[Any] = list(keys) if definition.key is None else list(map(definition.key, keys))
+        wanted: list[Any] = list(keys) if definition.key is None else list(map(definition.normal, keys))
         bound = self._bound(params)
         scope, memo = self._remembering(loop, bound)
         try:
@@ -322,7 +322,7 @@ class Loader(Generic[K, V]):
             if isinstance(error, BaseException):
                 raise TypeError(f"{self.name}: prime got {error!r} as a value; errors are not remembered")
         for key, value in values.items():
-            memo.tell(self._wanted(key), value)
+            memo.tell(self._definition.normal(key), value)
 
     def clear(self, key: K, /, **params: Any) -> None:
         """Forget a key in the current scope; its next load fetches again, though a batch may be fetching it now.
@@ -344,7 +344,7 @@ class Loader(Generic[K, V]):
         loop = asyncio._get_running_loop()
         _, memo = self._remembering(loop, bound)
         batches = running(self._definition, loop, bound)
-        for key in map(self._wanted, keys):
+        for key in map(self._definition.normal, keys):
             if memo is not None:
                 memo.forget(key)
             for batch in batches:
@@ -375,6 +375,7 @@ class Loader(Generic[K, V]):
 
         Raises:
             BatchTimeout: when the cache did not answer within ``Limits.cache_timeout`` seconds.
+            BatchAborted: when ``drain()`` ran out of time meanwhile.
             Exception: whatever the cache raised; until its ttl ends it may hold the old value.
 
         Example:
@@ -398,7 +399,7 @@ class Loader(Generic[K, V]):
 
     async def _delete(self, keys: Sequence[K], bound: Params) -> None:
         """Delete from the cache in a task of our own: a driver is never cancelled by a caller."""
-        full: Iterable[Any] = map(self._wanted, keys)
+        full: Iterable[Any] = map(self._definition.normal, keys)
         if bound:
             full = [(key, *(value for _, value in bound)) for key in full]
         dispatcher = dispatcher_on(asyncio.get_running_loop())
@@ -474,10 +475,6 @@ class Loader(Generic[K, V]):
 
     # -- small things ----------------------------------------------------------------------------------------------
 
-    def _wanted(self, key: Any) -> Any:
-        """A key as the machine knows it."""
-        return key if self._definition.key is None else self._definition.key(key)
-
     def _bound(self, params: Mapping[str, Any]) -> Params:
         """The parameters of a call."""
         definition = self._definition
@@ -512,6 +509,11 @@ async def _delete_in_time(definition: Definition, keys: list[Any]) -> None:
     try:
         async with asyncio.timeout(definition.limits.cache_timeout):
             await definition.cache.delete_many(keys)
+    except asyncio.CancelledError:  # not the writer's: the task is ours, and drain() ends those that outlast it
+        raise BatchAborted(
+            f"{definition.name}: an invalidation was cut short by drain(); the cache may hold the old value until its "
+            f"ttl ends"
+        ) from None
     except TimeoutError as error:
         raise BatchTimeout(
             f"{definition.name}: the cache did not confirm an invalidation within {definition.limits.cache_timeout} "

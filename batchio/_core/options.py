@@ -94,6 +94,16 @@ class Definition:
         self.alone = frozenset((self,))
         self.label = f"batchio {self.name}"
 
+    def normal(self, key: Any) -> Any:
+        """A key as the author's ``key=`` wants it; what that raises says whose it is."""
+        if self.key is None:
+            return key
+        try:
+            return self.key(key)
+        except Exception as error:
+            error.add_note(f"raised by key= of the loader {self.name}")
+            raise
+
     def bind(self, given: Mapping[str, Any]) -> Params:
         """The keyword-only arguments of a load, in the order of the definition, defaults filled in."""
         self.check_known(given)

@@ -12,7 +12,6 @@ that asked for them from inside (a chain) never share a batch. Guarantees kept h
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -76,9 +75,10 @@ class Queue:
             group = self.groups[name] = Group(params, scope, parent, now())
         return group
 
-    def holder(self, key: Any, waiter: Waiter) -> Group | Batch | None:
-        """Where a waiter stands: in a group that has not left, or in a batch that has not answered it."""
-        places: Iterable[Group | Batch] = itertools.chain(self.groups.values(), self.running)
+    def holder(self, key: Any, waiter: Waiter, params: Params, scope: Any) -> Group | Batch | None:
+        """Where a waiter stands: in its group that has not left, or in a batch that has not answered it."""
+        group = self.groups.get(group_name(params, scope, None))
+        places: Iterable[Group | Batch] = self.running if group is None else (group, *self.running)
         for place in places:
             entry = place.waiters.get(key)
             if entry is waiter or (type(entry) is Several and any(one is waiter for one in entry)):
@@ -133,41 +133,57 @@ class Queue:
         """
         self._fail_if_choked()
         batches: list[Batch] = []
-        cut = True
-        while cut:
-            cut = False
-            for name, group in list(self.groups.items()):
-                batch = self._cut_one(name, group, queues)
+        patient = False  # whether a slot is known to come free, so that loads of batch functions can wait for it
+        names = list(self.groups)
+        while names:
+            again = []
+            for name in names:
+                group = self.groups[name]
+                if group.parent is None and not self.has_slot():
+                    patient = patient or not group.parents or self._comes_free(queues)
+                    if patient or not group.parents:
+                        continue
+                batch = self._cut_one(name, group)
                 if batch is not None:
                     batches.append(batch)
-                    cut = True
+                if name in self.groups:
+                    again.append(name)
+            names = again
         return batches
 
-    def _cut_one(self, name: Any, group: Group, queues: Iterable[Queue]) -> Batch | None:
-        """The next batch of a group, or None when it has no key that somebody wants, or no slot."""
-        nested = group.parent is not None
-        if not nested and not self.has_slot() and not (group.parents and not self._comes_free(queues)):
-            return None
-        self._drop_deserted(group)
+    def _cut_one(self, name: Any, group: Group) -> Batch | None:
+        """The next batch of a group, or None when nobody wants its keys any more."""
         waiters = self._take(name, group)
         if not waiters:
             return None
-        self.queued -= len(waiters)
-        batch = Batch(self, self.definition, group, waiters, slot=not nested)
+        batch = Batch(self, self.definition, group, waiters, slot=group.parent is None)
         self.running[batch] = None
         self.taken += batch.slot
         return batch
 
     def _take(self, name: Any, group: Group) -> Waiters:
-        """The first keys of a group, at most a batch full."""
+        """The first keys of a group that somebody wants, at most a batch full.
+
+        Only as many waiters are looked at as leave: a look at all of 100,000 for each batch would hold the loop.
+        """
         most = self.definition.limits.max_batch_size
         if len(group.waiters) <= most:
+            self._drop_deserted(group)
+            self.queued -= len(group.waiters)
             del self.groups[name]
             return group.waiters
-        first = dict(itertools.islice(group.waiters.items(), most))
-        for key in first:
+        taken: Waiters = {}
+        passed = []
+        for key, waiter in group.waiters.items():
+            passed.append(key)
+            if not waiter.done():
+                taken[key] = waiter
+            if len(taken) == most:
+                break
+        for key in passed:
             del group.waiters[key]
-        return first
+        self.queued -= len(passed)
+        return taken
 
     def _comes_free(self, queues: Iterable[Queue]) -> bool:
         """Whether a slot will come free although the batches that ask here wait.

@@ -7,7 +7,7 @@ How a batch leaves:
 - If the check finds that more callbacks are ready, more loads may come: it looks again on the next pass. If nothing is
   ready, the loop would go to sleep: every queue is *due*.
 - A loop that is never idle must not hold a queue. So a queue is due, too, after a number of passes in a row that
-  brought no new key, and when its oldest key has waited ``max_delay``.
+  brought no new key, and when its oldest key has waited ``max_delay`` (see ``_is_late``).
 - A due queue leaves when a slot of ``max_in_flight`` is free. One that found none leaves this room's list, grows, and
   is listed again when a batch comes back. Nothing polls.
 - One dispatcher per loop: two that each wait for an idle loop would keep each other's loop busy, for ever.
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
@@ -70,6 +71,7 @@ class Dispatcher:
         self._blocked: list[Queue] = []  # hold keys that a batch function waits for, and found no slot
         self._armed = False
         self._quiet = 0
+        self._worked_since: float | None = None  # the thread's CPU seconds at the first busy pass of this tick
         self._ready = getattr(loop, "_ready", None)
         self._usual = PATIENCE_WITHOUT_READY if self._ready is None else PATIENCE
         self._patience = self._usual
@@ -95,6 +97,7 @@ class Dispatcher:
         if not self._armed:
             self._armed = True
             self._quiet = 0
+            self._worked_since = None
             self.loop.call_soon(self._check)
 
     def _check(self) -> None:
@@ -122,10 +125,24 @@ class Dispatcher:
     def _leave_late(self) -> None:
         """Let those go whose oldest key has waited ``max_delay``, whatever the loop does."""
         now = self.loop.time()
-        late = [queue for queue in self._due if now - queue.since(now) >= queue.definition.limits.max_delay]
+        if self._worked_since is None:
+            self._worked_since = time.thread_time()
+        late = [queue for queue in self._due if self._is_late(queue, now - queue.since(now))]
         if late:
             self._due = [queue for queue in self._due if queue not in late]
             self._send(late, "max_delay")
+
+    def _is_late(self, queue: Queue, waited: float) -> bool:
+        """Whether a queue's oldest key has waited long enough.
+
+        On a machine that runs something else meanwhile, a loop may stand still for 5 ms between two passes, and would
+        then cut batches in pieces that a quiet machine sends whole. So it must have worked that long itself, or the
+        wait be ten times as long. On a clock that is not the machine's the wait alone counts.
+        """
+        most = queue.definition.limits.max_delay
+        if waited < most or abs(self.loop.time() - time.monotonic()) > 1.0:
+            return waited >= most
+        return waited >= 10 * most or time.thread_time() - (self._worked_since or 0.0) >= most
 
     def _leave(self, reason: str) -> None:
         """All queues go."""
@@ -271,6 +288,7 @@ async def _abandon(dispatcher: Dispatcher) -> None:
     """The time is over: fail what is queued, cancel what is under way and let it end."""
     for queue in list(dispatcher.queues.values()):
         queue.fail_queued(drained(queue.definition))
+        dispatcher.settle(queue)
     tasks = dispatcher.tasks - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
