@@ -61,7 +61,7 @@ class Worker:
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        # Guards the two below. Reentrant, because the collector may call `end` wherever this thread happens to be.
+        # Guards the three below. Reentrant, because the collector may call `abort` wherever a thread happens to be.
         self._lock = threading.RLock()
         self._running: Job | None = None
         self._ended = False
@@ -102,8 +102,6 @@ class Worker:
 
     def abort(self, seconds: float) -> None:
         """End at once, when nobody is left to wait: interrupt, drop the rest, and give the thread some seconds."""
-        if self._process != os.getpid():
-            return
         with self._lock:
             with contextlib.suppress(queue.Empty):
                 while True:
@@ -149,7 +147,11 @@ class Worker:
             self._connection = self._connect()
         if job.abandoned:  # while the connection was opened
             return None
-        result = job.work(self._connection)
+        try:
+            result = job.work(self._connection)
+        except BaseException:
+            self._connection.rollback()  # nothing, unless on_connect has changed the isolation level
+            raise
         refuse_transaction(self._connection)
         return result
 

@@ -422,6 +422,8 @@ class Database:
 
 def _forgotten(worker: Worker, path: str) -> None:
     """Close what nobody closed: the Database was collected, or the interpreter ends (before its own teardown)."""
+    if not worker.alive():
+        return  # a fork's child: to close it is the parent's business
     worker.abort(_JOIN)
     warnings.warn(
         f"unclosed batchio.sqlite.Database {path}: write `await db.close()`, or `async with`",

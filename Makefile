@@ -1,0 +1,103 @@
+# What a stranger needs: `make demo`, `make serve`, `make test`. What a contributor adds: lint, docs, coverage, clean.
+#
+# Rules:
+# - Nothing is expected but make, git and a Python of 3.11 or newer. All else goes into a venv inside the clone.
+# - `make test PYTHON=python3.13` uses another interpreter, with a venv of its own (.venv-3.13).
+# - A target installs only what it needs: each dependency group of pyproject.toml has a stamp in the venv.
+# - A venv is made once, and again when pyproject.toml changes.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+ifeq ($(origin PYTHON),undefined)
+  PYTHON := python3
+  VENV := .venv
+else
+  VENV := .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' || echo unknown)
+endif
+
+BIN := $(VENV)/bin/python
+BUILD := build
+DATABASE := $(BUILD)/qa.db
+QUESTIONS := 200
+
+# One data file per venv, so that two Pythons can run the suite at the same time.
+export COVERAGE_FILE := $(BUILD)/coverage$(VENV)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo serve test lint docs coverage clean
+
+help:
+	@echo "make demo       the model page three ways on a generated site: queries and ms per page"
+	@echo "make serve      serve the example site and say its address"
+	@echo "make test       the whole suite, on every kind of event loop"
+	@echo "make lint       ruff, mypy --strict, pyright"
+	@echo "make docs       build the documentation into $(BUILD)/docs"
+	@echo "make coverage   what the last make test did not reach"
+	@echo "make clean      remove what make made"
+
+demo: $(VENV)/.demo
+	@$(BIN) -m examples.qa page --generate $(QUESTIONS) --questions 10
+
+serve: $(VENV)/.demo $(DATABASE)
+	@$(BIN) -m examples.qa serve --db sqlite:$(DATABASE)
+
+$(DATABASE): | $(VENV)/.demo
+	@mkdir -p $(@D)
+	@$(BIN) -m examples.qa generate --questions $(QUESTIONS) --to sqlite:$@
+
+# pytest's closing line is the last one: coverage speaks only when something was not reached.
+test: $(VENV)/.test
+	@mkdir -p $(BUILD)
+	@$(BIN) -m coverage run -m pytest $(ARGS)
+	@$(BIN) -m coverage report --include='batchio/_core/*' --fail-under=100 >$(COVERAGE_FILE).txt \
+		|| { cat $(COVERAGE_FILE).txt; echo "make test: batchio/_core is not covered in full"; exit 1; }
+
+coverage: $(VENV)/.test
+	@$(BIN) -m coverage report
+
+lint: $(VENV)/.lint
+	$(BIN) -m ruff check .
+	$(BIN) -m ruff format --check .
+	$(BIN) -m mypy
+	$(BIN) -m pyright --pythonpath $(BIN)
+
+docs: $(VENV)/.docs
+	$(BIN) -m sphinx -E -n -W --keep-going -q -b html -d $(BUILD)/doctrees docs $(BUILD)/docs
+	@echo "$(BUILD)/docs/index.html"
+
+clean:
+	rm -rf .venv .venv-* $(BUILD) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+# A venv without pip is what Debian and Ubuntu give where python3-venv is missing: then it is installed, as root, or
+# named. Their pip may be older than dependency groups (25.1), so it is renewed first, inside the venv.
+$(VENV)/.made: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "batchio needs Python 3.11 or newer; try make PYTHON=python3.13" >&2; exit 1; }
+	@echo "making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 || { $(install-venv) && $(PYTHON) -m venv --clear $(VENV); }
+	@$(BIN) -m pip install -qq --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.%: $(VENV)/.made
+	@echo "installing what make $* needs into $(VENV)"
+	@$(BIN) -m pip install -qq --editable . --group $*
+	@touch $@
+
+.PRECIOUS: $(VENV)/.made
+
+# The package is named after the interpreter: python3.13-venv for /usr/bin/python3.13.
+define install-venv
+package=$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); \
+if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	echo "installing $$package with apt-get"; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	{ apt-get update -qq && apt-get install -qq -y $$package; } >/dev/null; \
+else \
+	echo "$(PYTHON) cannot make a venv: install $$package (sudo apt-get install $$package), then run make again" >&2; \
+	exit 1; \
+fi
+endef
