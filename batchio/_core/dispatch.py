@@ -225,7 +225,7 @@ async def _call(definition: Definition, batch: Batch, keys: list[Any]) -> Mappin
         return await _stream(definition, batch, keys, result)
     values = as_mapping(definition, keys, result)
     batch.answer(values, None if len(keys) == len(batch.keys) else keys)
-    return values
+    return _fillable(definition, keys, values)
 
 
 async def _stream(definition: Definition, batch: Batch, keys: list[Any], pairs: Any) -> Mapping[Any, Any]:
@@ -236,7 +236,15 @@ async def _stream(definition: Definition, batch: Batch, keys: list[Any], pairs: 
         values[key] = value
         batch.answer({key: value}, (key,))
     batch.answer({}, keys)
-    return values
+    return _fillable(definition, keys, values)
+
+
+def _fillable(definition: Definition, keys: list[Any], values: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """What the cache may keep of an answer: no errors and no absences, but a default, which is a value."""
+    if definition.cache is None:
+        return {}
+    answers = ((key, values.get(key, definition.default)) for key in keys)
+    return {key: value for key, value in answers if value is not MISSING and not isinstance(value, BaseException)}
 
 
 # -- the cache before it -------------------------------------------------------------------------------------------------
@@ -268,13 +276,8 @@ async def _fetch_and_fill(
         _over(dispatcher, batch)
     if not found.leases:
         return
-    fill = {key: value for key in found.leases if _may_fill(value := values.get(key, definition.default))}
+    fill = {key: values[key] for key in found.leases if key in values}
     await _guarded(definition, "fill", cache.fill_many, *_outward(batch, fill, found.leases), definition.ttl)
-
-
-def _may_fill(value: Any) -> bool:
-    """Errors and absences are not remembered; a default is a value."""
-    return value is not MISSING and not isinstance(value, BaseException)
 
 
 async def _look_up(definition: Definition, cache: Any, batch: Batch, keys: list[Any]) -> Lookup[Any, Any]:
@@ -302,10 +305,13 @@ def _with_params(batch: Batch, key: Any) -> tuple[Any, ...]:
 
 
 async def _guarded(definition: Definition, name: str, verb: Callable[..., Awaitable[T]], *args: Any) -> T | None:
-    """A verb of the cache within its time; None and a line in the log when it fails."""
+    """A verb of the cache within its time; None and a line in the log when it fails, or cancels itself."""
+    task = asyncio.current_task()
     try:
         async with asyncio.timeout(definition.limits.cache_timeout):
             return await verb(*args)
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as error:
+        if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+            raise  # the batch is cancelled, not the cache
         log.warning("%s: cache %s failed, taken for a miss: %s: %s", definition.name, name, type(error).__name__, error)
         return None

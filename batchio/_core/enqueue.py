@@ -77,7 +77,7 @@ def ask_many(
     fresh: dict[Any, Any] = dict.fromkeys(keys)
     values, places = _sort_out(queue, scope, memo, bound, fresh, asking)
     group = None if not fresh else _group(dispatcher, queue, scope, bound, parent, fresh)
-    future = asyncio.Future(loop=loop) if dispatcher.watch is None else dispatcher.watch.load(definition.name, loop)
+    future = asyncio.Future(loop=loop) if dispatcher.watch is None else dispatcher.watch.many(definition.name, loop)
     remember = memo if parent is None else None
     many = Many(future, keys, values, len(fresh) + len(places), remember, return_exceptions=return_exceptions)
     if events.on_load:

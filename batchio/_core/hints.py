@@ -62,10 +62,13 @@ class Watch:
     def load(self, name: str, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
         """A future for a load that is about to be queued, watched."""
         place = _caller()
-        future = WatchedFuture(loop=loop)
-        future.what = f"{name}: the load at {place[0]}:{place[1]}"
+        future = _watched(name, "load", place, loop)
         self._count((name, *place), future, loop)
         return future
+
+    def many(self, name: str, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
+        """A future for a load_many, watched."""
+        return _watched(name, "load_many", _caller(), loop)
 
     def _count(self, place: tuple[Any, ...], future: asyncio.Future[Any], loop: asyncio.AbstractEventLoop) -> None:
         """Warn at the fifth load in a row of one task from one line, each made after the last one was answered."""
@@ -84,6 +87,12 @@ class Watch:
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+
+def _watched(name: str, what: str, place: tuple[str, int], loop: asyncio.AbstractEventLoop) -> WatchedFuture:
+    future = WatchedFuture(loop=loop)
+    future.what = f"{name}: the {what} at {place[0]}:{place[1]}"
+    return future
 
 
 def _caller() -> tuple[str, int]:

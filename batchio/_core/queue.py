@@ -140,8 +140,10 @@ class Queue:
             for name in names:
                 group = self.groups[name]
                 if group.parent is None and not self.has_slot():
-                    patient = patient or not group.parents or self._comes_free(queues)
-                    if patient or not group.parents:
+                    if not group.parents:
+                        continue
+                    patient = patient or self._comes_free(queues)
+                    if patient:
                         continue
                 batch = self._cut_one(name, group)
                 if batch is not None:

@@ -52,6 +52,9 @@ class Memo:
 
     def tell(self, key: Any, value: Any) -> None:
         """Remember a value that was not loaded, unless the key is known or under way."""
+        asked = self.asked.get(key)
+        if asked is not None and asked.cancelled():
+            del self.asked[key]
         if self.waiter(key) is None:
             self.values.setdefault(key, value)
 

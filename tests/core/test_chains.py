@@ -404,6 +404,25 @@ async def test_guarantee_13_cyclic_data_is_an_error_whatever_the_options(options
         assert {type(result) for result in results} == {LoadCycle}
 
 
+@pytest.mark.parametrize("options", [{"coalesce": True}, {"isolated": True}], ids=["coalesce", "isolated"])
+async def test_guarantee_13_a_cycle_is_found_though_a_sibling_joins_its_batch(options: dict[str, Any]) -> None:
+    """A batch that repeats its parent's key is a cycle, also when another load joined it before it began."""
+    batches: list[list[int]] = []
+
+    @batchio.loader(isolated="isolated" in options)
+    async def side(keys: list[int]) -> dict[int, int]:
+        return {key: await circle(0) for key in keys}
+
+    @batchio.loader(**options)
+    async def circle(keys: list[int]) -> dict[int, int]:
+        batches.append(keys)
+        assert len(batches) < 100, "round and round"
+        return {key: sum(await batchio.gather(side(1), circle(key))) for key in keys}
+
+    with batchio.scope(), pytest.raises(LoadCycle):
+        await circle(0)
+
+
 async def test_guarantee_13_a_cycle_is_told_as_its_own_batch_function_may_catch_it() -> None:
     """A batch function that catches LoadCycle answers, and the rest of the data with it."""
 
@@ -435,13 +454,10 @@ async def test_loads_with_other_parameters_are_no_cycle() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"coalesce": True}, {"isolated": True}], ids=["plain", "coalesce", "isolated"])
 async def test_guarantee_13_a_tree_of_10_000_levels_is_answered(options: dict[str, Any]) -> None:
-    """Ten thousand levels through one loader take a few seconds, and no RecursionError."""
-    loop = asyncio.get_running_loop()
+    """Ten thousand levels through one loader raise no RecursionError, and take less than a test's patience."""
     links = {n: [n - 1] for n in range(1, 10_000)}
-    started = loop.time()
     with batchio.scope():
         assert await tree_loader(links, limits=Limits(max_in_flight=1, timeout=None), **options)(9_999) == 10_000
-    assert loop.time() - started < 10
 
 
 async def test_guarantee_13_an_error_comes_up_10_000_levels() -> None:
@@ -462,7 +478,7 @@ async def test_guarantee_13_an_error_comes_up_10_000_levels() -> None:
 # --- any data -----------------------------------------------------------------------------------------------------
 
 
-ENOUGH = 5_000  # batches; data of seven keys that is answered, or found to be cyclic, takes a few hundred at most
+ENOUGH = 2_000  # batches; data of seven keys that is answered, or found to be cyclic, takes a few hundred at most
 
 
 class EndlessError(Exception):
@@ -525,7 +541,7 @@ class Graph:
             asking = (ask(place, key) for place, key in enumerate(self.asked))
             return list(await batchio.gather(*asking, return_exceptions=True))
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(15):
             if not self.scoped:
                 return await page()
             with batchio.scope():

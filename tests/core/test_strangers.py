@@ -152,7 +152,9 @@ async def test_guarantee_06_waiters_are_strangers_each_has_an_error_of_its_own(
     assert [said(error) for error in told] == [said(original)] * 5
 
 
-@pytest.mark.parametrize("make", [lambda: ValueError("bad"), with_extras, lambda: KeywordOnly(code=5)])
+@pytest.mark.parametrize(
+    "make", [ValueError, with_extras, lambda: KeywordOnly(code=5)], ids=["plain", "extras", "code"]
+)
 async def test_guarantee_06_waiters_are_strangers_and_the_cause_is_the_original(make: Callable[[], Exception]) -> None:
     """The original is the __cause__ of each copy, so that the batch function's traceback can be read."""
     original = make()
@@ -197,7 +199,7 @@ async def test_no_traceback_of_one_request_shows_in_another() -> None:
 
     async def bob() -> None:
         try:
-            raise KeyError("Bob's own trouble")
+            {}["Bob's own trouble"]
         except KeyError:
             await fetch(1)
 
@@ -336,8 +338,8 @@ async def task_of(awaitable: Any) -> Any:
     return await awaitable
 
 
-async def through_a_timeout(awaitable: Any) -> Any:
-    async with asyncio.timeout(0):
+async def within(seconds: float, awaitable: Any) -> Any:
+    async with asyncio.timeout(seconds):
         return await awaitable
 
 
@@ -378,7 +380,7 @@ async def test_a_waiter_that_times_out_touches_no_other() -> None:
     with batchio.scope():
         late = load("a")
         with pytest.raises(TimeoutError):
-            await through_a_timeout(late)
+            await within(0, late)
     source.gate.set()
     assert await patient == "value of a"
     await passes()
@@ -626,6 +628,13 @@ FORMS: dict[str, Callable[[Any], Coroutine[Any, Any, Any]]] = {
     "a gather of tasks": lambda load: task_of(batchio.gather(task_of(load("a")), task_of(load("b")))),
 }
 
+
+async def in_a_group(works: list[Any]) -> None:
+    """Run coroutines in a task group; their tasks take their places in the list."""
+    async with asyncio.TaskGroup() as tasks:
+        works[:] = [tasks.create_task(work) for work in works]
+
+
 forms = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
 
@@ -635,8 +644,7 @@ async def test_a_timeout_around_a_load_keeps_its_count(form: Callable[[Any], Any
     source = Source()
     load = source.loader()
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0):
-            await form(load)
+        await within(0, form(load))
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
     source.gate.set()
     assert await form(load)
@@ -649,14 +657,12 @@ async def test_of_nested_timeouts_only_the_one_that_expired_speaks(form: Callabl
     load = Source().loader()
     async with asyncio.timeout(100) as outer:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(1):
-                await form(load)
+            await within(1, form(load))
     assert not outer.expired()
+    inner = asyncio.create_task(within(100, form(load)))
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(1):
-            async with asyncio.timeout(100) as inner:
-                await form(load)
-    assert not inner.expired()
+        await within(1, inner)
+    assert inner.cancelled()  # by the outer one; had its own expired, it would hold a TimeoutError
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
     await batchio.drain(timeout=0)
 
@@ -673,11 +679,9 @@ async def test_a_task_group_that_fails_cancels_its_own_waiters_alone(form: Calla
 
     other = asyncio.create_task(form(load))
     with pytest.raises(ExceptionGroup) as caught:
-        async with asyncio.TaskGroup() as tasks:
-            loading = tasks.create_task(form(load))
-            tasks.create_task(fails())
+        await in_a_group(mine := [form(load), fails()])
     assert [type(error) for error in caught.value.exceptions] == [ValueError]
-    assert loading.cancelled()
+    assert mine[0].cancelled()
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
     source.gate.set()
     assert await other
@@ -693,9 +697,7 @@ async def test_a_task_group_reports_the_error_of_a_load(form: Callable[[Any], An
         raise ValueError("bad")
 
     with pytest.raises(ExceptionGroup) as caught:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(form(broken))
-            waiting = tasks.create_task(asyncio.Event().wait())
+        await in_a_group(mine := [form(broken), asyncio.Event().wait()])
     assert [type(error) for error in caught.value.exceptions] == [ValueError]
-    assert waiting.cancelled()
+    assert mine[1].cancelled()
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
