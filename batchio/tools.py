@@ -147,11 +147,25 @@ async def _results(aws: Sequence[Any], *, return_exceptions: bool) -> list[Any]:
         raise asyncio.CancelledError(*_note_all(children, front.message))
     if return_exceptions:
         return [_outcome(child) for child in children]
+    child = front = None  # type: ignore[assignment]  # see _taken
+    children.reverse()
+    return _taken(children)
+
+
+def _taken(children: list[asyncio.Future[Any]]) -> list[Any]:
+    """The results of children that stand in reverse, taken one by one.
+
+    An error that is raised holds its traceback, and that the frames with their names: no name here may hold the child
+    whose error it is, or each failed gather would be a cycle for the garbage collector.
+    """
+    results: list[Any] = []
     try:
-        return [child.result() for child in children]
+        while children:
+            results.append(children.pop().result())
     except BaseException as error:
         _count_others(error, children)
         raise
+    return results
 
 
 def _children(aws: Sequence[Any], loop: asyncio.AbstractEventLoop) -> list[asyncio.Future[Any]]:
@@ -264,9 +278,9 @@ def _outcome(child: asyncio.Future[Any]) -> Any:
 
 def _count_others(error: BaseException, children: Iterable[asyncio.Future[Any]]) -> None:
     """Say on the error that is raised how many others there were."""
-    failed = [child for child in children if child.cancelled() or child.exception() is not None]
-    if len(failed) > 1:
-        error.add_note(f"the first of {len(failed)} errors in this gather, by position")
+    others = sum(child.cancelled() or child.exception() is not None for child in children)
+    if others:
+        error.add_note(f"the first of {others + 1} errors in this gather, by position")
 
 
 def _is_container(thing: Any) -> bool:

@@ -30,6 +30,7 @@ from batchio._core.options import MISSING, Definition, Params
 
 Waiter = Any  # a future, Several or Many
 Waiters = dict[Any, Waiter]  # by key, in the order of first loads
+Owners = dict[Any, Any]  # the memo of each single load that was the first of its scope to ask for its key
 
 NEAR = 64  # how many steps up a chain are looked at one by one; see find_cycle
 
@@ -46,13 +47,9 @@ class Several(list[Any]):
 
 
 class Many:
-    """One ``load_many`` as a waiter: one future for all its keys.
+    """One ``load_many`` as a waiter: one future for all its keys. ``values`` and ``errors`` fill up as batches answer."""
 
-    ``values`` and ``errors`` fill up as batches answer. ``loose`` are keys that the memo was told to forget meanwhile:
-    their answers go to the caller, who asked before, and not into the memo.
-    """
-
-    __slots__ = ("errors", "future", "keys", "loose", "memo", "open", "return_exceptions", "values", "waiting")
+    __slots__ = ("edition", "errors", "future", "keys", "memo", "open", "return_exceptions", "values")
 
     def __init__(
         self, future: Any, keys: Sequence[Any], values: dict[Any, Any], count: int, memo: Any, *,
@@ -63,50 +60,56 @@ class Many:
         self.values = values
         self.open = count  # keys without an answer
         self.memo = memo
+        self.edition = None if memo is None else memo.edition
         self.return_exceptions = return_exceptions
         self.errors: dict[Any, Exception] = {}
-        self.loose: set[Any] = set()
-        self.waiting: set[Any] = set()  # the keys that this call was the first to ask for
-        if memo is not None:
-            memo.calls.append(self)
 
     def done(self) -> bool:
+        """Whether the caller is answered, or went away."""
         return bool(self.future.done())
 
-    def pending(self, key: Any) -> bool:
-        """Whether this call asked for the key, has no answer yet, and may still bring one to the memo."""
-        return key in self.waiting and key not in self.loose and key not in self.values and key not in self.errors
+    def cancelled(self) -> bool:
+        """True: what stands in a memo for a key, and is no answer to a single load, is gone through like one that is
+        cancelled: by looking where it stands.
+        """
+        return True
 
     def take(self, key: Any, value: Any) -> None:
         """One key has its value."""
         self.values[key] = value
-        if self.memo is not None and key not in self.loose:
-            self.memo.values[key] = value
-        self._one_less()
+        if self.memo is not None:
+            self.memo.keep(key, self, value)
+        self._less(1)
 
     def take_all(self, values: Mapping[Any, Any]) -> None:
-        """All keys have their values at once."""
+        """All keys of a batch have their values at once."""
         self.values.update(values)
-        if self.memo is not None:
-            self.memo.values.update({k: v for k, v in values.items() if k not in self.loose} if self.loose else values)
-        self.open -= len(values)
-        if not self.open:
-            self.settle()
+        memo = self.memo
+        if memo is not None and memo.edition is self.edition:
+            memo.keep_all(values)
+        elif memo is not None:
+            for key, value in values.items():
+                memo.keep(key, self, value)
+        self._less(len(values))
 
     def fail(self, key: Any, error: Exception) -> None:
         """One key has an error of its own."""
         self.errors[key] = error
-        self._one_less()
+        self.forgo(key)
 
-    def _one_less(self) -> None:
-        self.open -= 1
+    def forgo(self, key: Any) -> None:
+        """One key brings no value: it failed, or was dropped since the caller went away."""
+        if self.memo is not None:
+            self.memo.drop(key, self)
+        self._less(1)
+
+    def _less(self, count: int) -> None:
+        self.open -= count
         if not self.open:
             self.settle()
 
     def settle(self) -> None:
         """Every key is answered: so is the caller. The error is the first by position, the same on every run."""
-        if self.memo is not None:
-            self.memo.calls.remove(self)
         if self.future.done():
             return
         if not self.errors:
@@ -120,15 +123,15 @@ class Many:
 class Group:
     """Keys that may leave together, not yet left."""
 
-    __slots__ = ("memos", "outside", "params", "parent", "parents", "scope", "since", "waiters")
+    __slots__ = ("context", "outside", "owners", "params", "parent", "parents", "since", "waiters")
 
-    def __init__(self, params: Params, scope: Any, parent: Batch | None, since: float) -> None:
+    def __init__(self, params: Params, parent: Batch | None, since: float) -> None:
         self.params = params
-        self.scope = scope  # of an isolated loader
         self.parent = parent  # the batch whose own chain asks, when that chain already passes through this loader
         self.since = since  # when its oldest key came, on the loop's clock
+        self.context: Any = None  # of an isolated loader's scope, as it was at the first load
         self.waiters: Waiters = {}
-        self.memos: dict[Any, None] = {}  # of the scopes that asked, as an ordered set; see Batch._hand
+        self.owners: Owners = {}
         self.parents: set[Batch] = set()  # the batches whose functions asked
         self.outside = False  # whether anybody else asked
 
@@ -137,15 +140,39 @@ class Batch:
     """Keys that left together, until the last of their waiters is answered."""
 
     __slots__ = (
-        *("begun", "deadline", "definition", "depth", "ended", "error", "group", "keys", "left", "loaders", "loose"),
-        *("milestone", "number", "outside", "parents", "queue", "slot", "stuck", "task", "waiters"),
+        "begun",
+        "context",
+        "deadline",
+        "definition",
+        "depth",
+        "ended",
+        "error",
+        "group",
+        "keys",
+        "left",
+        "loaders",
+        "loose",
+        "milestone",
+        "number",
+        "outside",
+        "owners",
+        "parents",
+        "queue",
+        "slot",
+        "stuck",
+        "task",
+        "waiters",
     )
 
-    def __init__(self, queue: Any, definition: Definition, group: Group, waiters: Waiters, *, slot: bool) -> None:
+    def __init__(
+        self, queue: Any, definition: Definition, group: Group, waiters: Waiters, owners: Owners, *, slot: bool
+    ) -> None:
         self.queue: Any = queue  # a Queue, which stands a floor above
         self.definition = definition
         self.group = group
         self.waiters = waiters  # those not yet answered
+        self.owners = owners
+        self.context = group.context  # until it is started; nothing may hold a request's context after its end
         self.keys: list[Any] = list(waiters)
         self.number = next(numbers)
         self.slot = slot
@@ -191,39 +218,37 @@ class Batch:
 
     def answer(self, values: Mapping[Any, Any], keys: Iterable[Any] | None = None) -> None:
         """Give each key (of those named, or of all that wait) its value; an exception as a value fails that key."""
-        waiters = self.waiters if keys is None else {key: self.waiters[key] for key in keys if key in self.waiters}
-        found = [values.get(key, MISSING) for key in waiters]  # first: somebody else's mapping may raise
-        if keys is None:
-            self.waiters = {}
-        else:
-            for key in waiters:
-                del self.waiters[key]
-        if self._answer_in_one(values, waiters):
+        wanted = list(self.waiters) if keys is None else [key for key in keys if key in self.waiters]
+        found = {
+            key: values.get(key, MISSING) for key in wanted
+        }  # all at first: a mapping of somebody else's may raise
+        if self._answer_in_one(found):
             return
-        for (key, waiter), came in zip(waiters.items(), found, strict=True):
+        for key, came in found.items():
             value = self._missing(key) if came is MISSING else came
             if isinstance(value, BaseException):
-                self._fail(key, waiter, value)
+                self._fail(key, value)
             else:
-                self._give(key, waiter, value)
+                self._give(key, value)
 
-    def _answer_in_one(self, values: Mapping[Any, Any], waiters: Waiters) -> bool:
+    def _answer_in_one(self, values: dict[Any, Any]) -> bool:
         """The way for one load_many that has the batch to itself: dict operations in C instead of a loop."""
-        if not waiters or events.on_answer:
+        if not values or len(values) != len(self.waiters) or events.on_answer:
             return False
-        many = next(iter(waiters.values()))
-        if type(many) is not Many or waiters.keys() != values.keys():
+        many = next(iter(self.waiters.values()))
+        if type(many) is not Many or list(self.waiters.values()).count(many) != len(values):
             return False
-        if list(waiters.values()).count(many) != len(waiters):
+        kinds = set(map(type, values.values()))
+        if type(MISSING) in kinds or any(issubclass(kind, BaseException) for kind in kinds):
             return False
-        if any(issubclass(kind, BaseException) for kind in set(map(type, values.values()))):
-            return False
+        self.waiters = {}
         many.take_all(values)
         return True
 
-    def _give(self, key: Any, waiter: Waiter, value: Any) -> None:
-        kind = type(waiter)
-        if kind is Several:
+    def _give(self, key: Any, value: Any) -> None:
+        """Answer the waiters of a key."""
+        waiter = self.waiters.pop(key)
+        if type(waiter) is Several:
             for one in waiter:
                 self._hand(key, one, value)
         else:
@@ -236,34 +261,28 @@ class Batch:
             waiter.take(key, value)
         elif not waiter.done():
             waiter.set_result(value)
-        else:  # its caller went away; the scope still asked, so its memo keeps the answer
-            for memo in self.group.memos:
-                memo.keep(key, waiter, value)
+        elif (memo := self.owners.get(waiter)) is not None:  # its caller went away; the scope's memo keeps the answer
+            memo.keep(key, waiter, value)
 
-    def _fail(self, key: Any, waiter: Waiter, error: BaseException) -> None:
+    def _fail(self, key: Any, error: BaseException) -> None:
+        """Fail the waiters of a key, each with an error of its own."""
+        waiter = self.waiters.pop(key)
         for one in waiter if type(waiter) is Several else (waiter,):
             if type(one) is Many:
                 one.fail(key, separate(error))
-                continue
-            for memo in self.group.memos:
-                memo.drop(key, one)
-            if not one.done():
-                fail_future(one, separate(error))
+            else:
+                forgo(self.owners, key, one)
+                if not one.done():
+                    fail_future(one, separate(error))
         if events.on_answer:
             events.tell(events.on_answer, events.KeyAnswered(self.definition.name, self.number, key, error))
 
     def fail(self, error: BaseException, keys: Iterable[Any] | None = None) -> None:
-        """Give the keys named, or all that still wait, an error; each waiter gets an object of its own."""
-        waiters, rest = self.waiters, {}
-        if keys is not None:
-            chosen = set(keys)
-            rest = {key: waiter for key, waiter in waiters.items() if key not in chosen}
-            waiters = {key: waiter for key, waiter in waiters.items() if key in chosen}
-        self.waiters = rest
-        if waiters:
-            self.error = self.error or error
-        for key, waiter in waiters.items():
-            self._fail(key, waiter, error)
+        """Give the keys named, or all that still wait, an error."""
+        for key in list(self.waiters if keys is None else keys):
+            if key in self.waiters:
+                self.error = error if self.error is None else self.error
+                self._fail(key, error)
 
     def _missing(self, key: Any) -> Any:
         definition = self.definition
@@ -311,6 +330,29 @@ def _earlier(batch: Batch) -> Iterator[Batch]:
 
 def _holds(batch: Batch, earlier: Batch) -> bool:
     return len(earlier.keys) <= len(batch.keys) and set(batch.keys).issuperset(earlier.keys)
+
+
+def forgo(owners: Owners, key: Any, waiter: Waiter) -> None:
+    """A waiter of a key gets no value: its memo forgets that it asked, so that the next load asks anew."""
+    if type(waiter) is Several:
+        for one in waiter:
+            forgo(owners, key, one)
+    elif type(waiter) is Many:
+        waiter.forgo(key)
+    elif (memo := owners.pop(waiter, None)) is not None:
+        memo.drop(key, waiter)
+
+
+def move_owners(waiter: Waiter, old: Owners, new: Owners) -> None:
+    """A waiter leaves with a part of its group, and what is known of its memo with it."""
+    for one in waiter if type(waiter) is Several else (waiter,):
+        if (memo := old.pop(one, None)) is not None:
+            new[one] = memo
+
+
+def stands_in(entry: Several, waiter: Waiter) -> bool:
+    """Whether a waiter is among several, by identity."""
+    return any(one is waiter for one in entry)
 
 
 def join(waiters: Waiters, key: Any, waiter: Waiter) -> None:

@@ -274,6 +274,8 @@ class _BoundMemory:
 
 def _typed(key: Hashable) -> Hashable:
     """A key that equals only keys of the same type: a dict takes 1, True and 1.0 for one key, a store may not."""
-    if type(key) is tuple:
-        return (tuple, tuple(_typed(part) for part in key))
+    if isinstance(key, tuple):
+        return (type(key), tuple(_typed(part) for part in key))
+    if isinstance(key, frozenset):
+        return (type(key), frozenset(_typed(part) for part in key))
     return (type(key), key)

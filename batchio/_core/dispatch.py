@@ -19,9 +19,9 @@ from contextvars import Context, ContextVar
 from typing import Any, TypeVar
 
 from batchio._core import events
-from batchio._core.batch import Batch, as_mapping, as_pair, find_cycle
+from batchio._core.batch import Batch, as_mapping, as_pair, find_cycle, forgo
 from batchio._core.cache import Lookup
-from batchio._core.errors import BatchAborted, BatchShapeError, BatchTimeout
+from batchio._core.errors import BatchAborted, BatchShapeError, BatchTimeout, described
 from batchio._core.options import MISSING, Definition
 from batchio._core.queue import Queue
 from batchio._core.tick import Dispatcher, begin
@@ -49,9 +49,11 @@ def start(dispatcher: Dispatcher, batch: Batch, reason: str) -> None:
         return
     if definition.limits.timeout is not None:
         dispatcher.limit(batch, definition.limits.timeout)
-    context = Context() if batch.group.scope is None else batch.group.scope.context()
+    context = Context() if batch.context is None else batch.context.copy()
+    batch.context = None
     context.run(inside.set, batch)
-    task = begin(dispatcher.loop, _run(dispatcher, batch), context, definition.label)
+    task = begin(dispatcher.loop, _run(dispatcher, batch), context, f"batchio {definition.name}")
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # a loop that is closed takes its batches with it
     if not batch.ended:
         batch.task = task
         dispatcher.tasks.add(task)
@@ -85,7 +87,10 @@ async def _run(dispatcher: Dispatcher, batch: Batch) -> None:
             await _through_cache(dispatcher, definition, cache, batch)
     except BaseException as error:
         _abort(dispatcher, batch, error)
-        if not isinstance(error, Exception) and not _is_foreign(error):
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):  # for the loop's owner; the waiters are told
+            _look_at_error_of(asyncio.current_task())
+            raise
+        if isinstance(error, asyncio.CancelledError):
             raise
     finally:
         _end(dispatcher, batch)
@@ -101,15 +106,17 @@ def _never_ran(dispatcher: Dispatcher, batch: Batch) -> None:
 def _end(dispatcher: Dispatcher, batch: Batch) -> None:
     """The task of a batch is over."""
     batch.ended = True
+    batch.owners = {}
     if batch.task is not None:
         dispatcher.tasks.discard(batch.task)
         batch.task = None
     _over(dispatcher, batch)
 
 
-def _is_foreign(error: BaseException) -> bool:
-    """A BaseException of somebody's own making: told to the waiters, and no business of the event loop's."""
-    return not isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError))
+def _look_at_error_of(task: asyncio.Task[Any] | None) -> None:
+    """The error goes through the loop to its owner, so it need not be reported as never retrieved too."""
+    if task is not None:
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 def _abort(dispatcher: Dispatcher, batch: Batch, error: BaseException) -> None:
@@ -118,7 +125,7 @@ def _abort(dispatcher: Dispatcher, batch: Batch, error: BaseException) -> None:
         batch.waiters = {}
         return
     name = batch.definition.name
-    how = "was cancelled" if isinstance(error, asyncio.CancelledError) else f"raised {type(error).__name__}: {error}"
+    how = "was cancelled" if isinstance(error, asyncio.CancelledError) else f"raised {described(error)}"
     aborted = BatchAborted(f"{name}: the batch function {how}, so this batch has no answer")
     aborted.__cause__ = error
     batch.fail(aborted)
@@ -163,6 +170,9 @@ def abandon(queue: Queue) -> None:
     for batch in list(queue.running):
         if batch.task is not None and batch.waiters and all(waiter.done() for waiter in batch.waiters.values()):
             batch.task.cancel()
+            for key, waiter in batch.waiters.items():
+                forgo(batch.owners, key, waiter)
+            batch.waiters = {}  # no later load joins it
 
 
 # -- the batch function --------------------------------------------------------------------------------------------------
@@ -193,16 +203,16 @@ def _calls_to_split(definition: Definition, count: int, error: Exception) -> int
 
 async def _fetch_halves(definition: Definition, batch: Batch, keys: list[Any], calls: list[int]) -> Mapping[Any, Any]:
     """Fetch two halves of keys that failed together, each by itself, and halves of halves while calls are left."""
+    calls[0] -= 2
     values: dict[Any, Any] = {}
     middle = (len(keys) + 1) // 2
     for half in (keys[:middle], keys[middle:]):
-        calls[0] -= 1
         try:
             values |= await _call(definition, batch, half)
             continue
         except Exception as error:
             unanswered = [key for key in half if key in batch.waiters]
-            if len(unanswered) < 2 or calls[0] < 2:
+            if calls[0] < 2 or not _calls_to_split(definition, len(unanswered), error):
                 batch.fail(error, unanswered)
                 continue
         values |= await _fetch_halves(definition, batch, unanswered, calls)
@@ -229,12 +239,16 @@ async def _call(definition: Definition, batch: Batch, keys: list[Any]) -> Mappin
 
 
 async def _stream(definition: Definition, batch: Batch, keys: list[Any], pairs: Any) -> Mapping[Any, Any]:
-    """Answer each key as its pair comes; those that never came are missing."""
+    """Answer each key as its pair comes; those that never came are missing. Whatever comes, the stream is closed."""
     values = {}
-    async for item in pairs:
-        key, value = as_pair(definition, keys, item)
-        values[key] = value
-        batch.answer({key: value}, (key,))
+    try:
+        async for item in pairs:
+            key, value = as_pair(definition, keys, item)
+            values[key] = value
+            batch.answer({key: value}, (key,))
+    finally:
+        if hasattr(pairs, "aclose"):
+            await pairs.aclose()
     batch.answer({}, keys)
     return _fillable(definition, keys, values)
 
@@ -256,7 +270,7 @@ async def _through_cache(dispatcher: Dispatcher, definition: Definition, cache: 
     for seconds in HERD_WAITS:
         found = await _look_up(definition, cache, batch, asked)
         batch.answer(found.hits, list(found.hits))
-        filling = set(found.filling) & batch.waiters.keys()
+        filling = (set(found.filling) & batch.waiters.keys()) - _own_chain(batch, found.filling)
         misses = [key for key in batch.waiters if key not in filling]
         if misses:
             await _fetch_and_fill(dispatcher, definition, cache, batch, misses, found)
@@ -267,17 +281,32 @@ async def _through_cache(dispatcher: Dispatcher, definition: Definition, cache: 
     await _fetch(definition, batch, list(batch.waiters))  # whoever was filling is gone, or slower than we can wait
 
 
+def _own_chain(batch: Batch, filling: list[Any]) -> set[Any]:
+    """Keys that a batch is filling which waits for this one: nobody will fill them before this one is answered."""
+    if not filling or not batch.parents:
+        return set()
+    above = batch.ancestors() - {batch}
+    same = [b for b in above if b.definition is batch.definition and b.group.params == batch.group.params]
+    return set().union(*(b.keys for b in same))
+
+
 async def _fetch_and_fill(
     dispatcher: Dispatcher, definition: Definition, cache: Any, batch: Batch, keys: list[Any], found: Lookup[Any, Any]
 ) -> None:
-    """Fetch the misses, answer them, and only then write to the cache what we hold a lease for."""
-    values = await _fetch(definition, batch, keys)
-    if not batch.waiters:
-        _over(dispatcher, batch)
-    if not found.leases:
-        return
-    fill = {key: values[key] for key in found.leases if key in values}
-    await _guarded(definition, "fill", cache.fill_many, *_outward(batch, fill, found.leases), definition.ttl)
+    """Fetch the misses, answer them, and only then write to the cache what we hold a lease for.
+
+    A lease whose key got no value goes back, also when the batch is cancelled: others would wait for it in vain.
+    """
+    values: Mapping[Any, Any] = {}
+    try:
+        values = await _fetch(definition, batch, keys)
+        if not batch.waiters:
+            _over(dispatcher, batch)
+    finally:
+        if found.leases and not dispatcher.loop.is_closed():
+            fill = {key: values[key] for key in found.leases if key in values}
+            tables = _outward(batch, fill, found.leases)
+            await _guarded(definition, "fill", cache.fill_many, *tables, definition.ttl)
 
 
 async def _look_up(definition: Definition, cache: Any, batch: Batch, keys: list[Any]) -> Lookup[Any, Any]:

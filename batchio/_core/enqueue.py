@@ -23,7 +23,7 @@ from batchio._core.errors import QueueFull
 from batchio._core.hints import Watch
 from batchio._core.options import MISSING, Definition, Params
 from batchio._core.queue import Queue, group_name
-from batchio._core.scope import Memo, Scope
+from batchio._core.scope import Memo, Scope, kept_context
 from batchio._core.tick import ATTRIBUTE, Dispatcher, dispatcher_of
 
 
@@ -31,11 +31,10 @@ def ask(
     definition: Definition, loop: Any, scope: Scope | None, memo: Memo | None, bound: Params, key: Any
 ) -> asyncio.Future[Any]:
     """A load that the memo cannot answer: join what the scope waits for already, or queue the key."""
+    hash(key)  # raises here, before anything is made
     dispatcher = getattr(loop, ATTRIBUTE, None) or dispatcher_on(loop)
     queue = dispatcher.queues.get(definition) or dispatcher.queue_of(definition)
     asking = _asking(dispatcher)
-    if memo is None:
-        hash(key)  # raises here, before anything is written; a memo has looked it up already
     place = _pending(queue, scope, memo, bound, key, asking)
     if joins := place is not None:
         remember = memo if definition.coalesce else None
@@ -49,7 +48,8 @@ def ask(
     _stand(queue, place, key, future)
     if remember is not None:
         remember.asked[key] = future
-    _announce(dispatcher, queue, place, asking, remember, fresh=not joins)
+        place.owners[future] = remember
+    _announce(dispatcher, queue, place, asking, fresh=not joins)
     if definition.cancel_abandoned:
         future.add_done_callback(functools.partial(_went_away, loop, queue))
     return future
@@ -70,12 +70,12 @@ def ask_many(
         if events.on_load:
             tell_loads(definition, keys, bound, memo_hit=True)
         return answered(loop, known)
+    fresh: dict[Any, Any] = dict.fromkeys(keys)
     dispatcher = getattr(loop, ATTRIBUTE, None) or dispatcher_on(loop)
     queue = dispatcher.queue_of(definition)
     asking = _asking(dispatcher)
-    parent = _parent(definition, asking)
-    fresh: dict[Any, Any] = dict.fromkeys(keys)
     values, places = _sort_out(queue, scope, memo, bound, fresh, asking)
+    parent = _parent(definition, asking)
     group = None if not fresh else _group(dispatcher, queue, scope, bound, parent, fresh)
     future = asyncio.Future(loop=loop) if dispatcher.watch is None else dispatcher.watch.many(definition.name, loop)
     remember = memo if parent is None else None
@@ -84,12 +84,13 @@ def ask_many(
         tell_loads(definition, [key for key in dict.fromkeys(keys) if key not in fresh], bound, memo_hit=True)
         tell_loads(definition, fresh, bound, memo_hit=False)
     for key, place in places:
+        if remember is not None:
+            remember.asked.setdefault(key, many)  # a flight of another scope, with which it coalesces
         _stand(queue, place, key, many)
-        _announce(dispatcher, queue, place, asking, None, fresh=False)
+        _announce(dispatcher, queue, place, asking, fresh=False)
     if group is not None:
-        many.waiting = set(fresh)
-        _stand_all(queue, group, fresh, many)
-        _announce(dispatcher, queue, group, asking, remember, fresh=True)
+        _stand_all(queue, group, dict.fromkeys(fresh, many), remember)
+        _announce(dispatcher, queue, group, asking, fresh=True)
     if not many.open:
         many.settle()
     if definition.cancel_abandoned:
@@ -127,7 +128,7 @@ def _sort_out(
     """Take out of the fresh keys those whose values the memo has, and those that are under way and can be joined."""
     values: dict[Any, Any] = {}
     places: list[tuple[Any, Group | Batch]] = []
-    if not queue.definition.coalesce and (memo is None or memo.is_empty()):
+    if not queue.definition.coalesce and (memo is None or not (memo.asked or memo.values)):
         return values, places
     for key in list(fresh):
         if memo is not None and (hit := memo.known(key, MISSING)) is not MISSING:
@@ -136,8 +137,6 @@ def _sort_out(
         elif (place := _pending(queue, scope, memo, bound, key, asking)) is not None:
             places.append((key, place))
             del fresh[key]
-        elif memo is not None:
-            memo.asked.pop(key, None)  # a load that was cancelled before its batch left
     return values, places
 
 
@@ -146,7 +145,7 @@ def _pending(
 ) -> Group | Batch | None:
     """Where a key is under way that this load may join: its own scope asked for it, or the loader coalesces."""
     place: Group | Batch | None = None
-    if memo is not None and (memo.asked or memo.calls) and (waiter := memo.waiter(key)) is not None:
+    if memo is not None and (waiter := memo.asked.get(key)) is not None:
         place = queue.holder(key, waiter, bound, scope if queue.definition.isolated else None)
     if place is None and queue.definition.coalesce:
         place = queue.in_flight(key, bound)
@@ -157,7 +156,7 @@ def _pending(
 
 def _parent(definition: Definition, asking: Batch | None) -> Batch | None:
     """The batch that asks, if its chain passes through this loader already: then its loads leave in batches of their own."""
-    return asking if asking is not None and definition in asking.loaders else None
+    return asking if asking is not None and definition.number in asking.loaders else None
 
 
 def _group(
@@ -178,9 +177,10 @@ def _group(
         except QueueFull:
             dispatcher.settle(queue)
             raise
+    group = queue.group(bound, alone, parent, dispatcher.loop.time)
     if alone is not None:
-        alone.keep_context()
-    return queue.group(bound, alone, parent, dispatcher.loop.time)
+        group.context = kept_context(alone)
+    return group
 
 
 def _stand(queue: Queue, place: Group | Batch, key: Any, waiter: Any) -> None:
@@ -192,26 +192,24 @@ def _stand(queue: Queue, place: Group | Batch, key: Any, waiter: Any) -> None:
         queue.queued += 1
 
 
-def _stand_all(queue: Queue, group: Group, keys: dict[Any, Any], many: Many) -> None:
-    """Put a load_many in all its places; at once, when nobody stands there yet."""
-    if group.waiters.keys().isdisjoint(keys):
-        group.waiters.update(dict.fromkeys(keys, many))
-        queue.queued += len(keys)
+def _stand_all(queue: Queue, group: Group, waiters: dict[Any, Many], memo: Memo | None) -> None:
+    """Put a load_many in all its places, at once when nobody stands there yet, and into its memo."""
+    if memo is not None:
+        memo.asked.update(waiters)
+    if group.waiters.keys().isdisjoint(waiters):
+        group.waiters.update(waiters)
+        queue.queued += len(waiters)
         return
-    for key in keys:
+    for key, many in waiters.items():
         _stand(queue, group, key, many)
 
 
-def _announce(
-    dispatcher: Dispatcher, queue: Queue, place: Group | Batch, asking: Batch | None, memo: Memo | None, *, fresh: bool
-) -> None:
-    """Note who asked, in which scope, and that there is something to do."""
+def _announce(dispatcher: Dispatcher, queue: Queue, place: Group | Batch, asking: Batch | None, *, fresh: bool) -> None:
+    """Note who asked, and that there is something to do."""
     if asking is None:
         place.outside = True
     else:
         place.parents.add(asking)
-    if memo is not None:
-        (place.group if isinstance(place, Batch) else place).memos[memo] = None
     if fresh:
         dispatcher.expect(queue)
     elif asking is not None:

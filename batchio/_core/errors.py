@@ -163,11 +163,11 @@ def separate(error: BaseException) -> Exception:
     each raise). What cannot be copied faithfully comes as ``BatchFailed``.
     """
     if isinstance(error, StopIteration):  # a future refuses it, and a coroutine that raised it would seem to return
-        twin: Exception = RuntimeError(f"the batch function raised StopIteration({error.value!r})")
+        twin: Exception = RuntimeError(f"the batch function raised {described(error)}")
     elif not isinstance(error, Exception):
-        twin = BatchAborted(f"the batch was aborted by {type(error).__name__}: {error}")
+        twin = BatchAborted(f"the batch was aborted by {described(error)}")
     else:
-        twin = _copied(error) or BatchFailed(f"the batch failed with {_described(error)}, which cannot be copied")
+        twin = _copied(error) or BatchFailed(f"the batch failed with {described(error)}, which cannot be copied")
     # one of our own that was never raised has no traceback to show: its cause says more
     ours = isinstance(error, BatchioError) and error.__traceback__ is None
     twin.__cause__ = error.__cause__ if ours else error
@@ -220,7 +220,7 @@ def _same(error: Exception, twin: Exception) -> bool:
     )
 
 
-def _described(error: Exception) -> str:
+def described(error: BaseException) -> str:
     """Type and message of somebody else's exception; its ``__str__`` may raise."""
     try:
         return f"{type(error).__name__}: {error}"

@@ -113,14 +113,15 @@ class KeyAnswered:
 
 
 Hook = Callable[[Any], None]
+Entry = tuple[str, Hook, "Subscription"]  # of which kind, what to call, and who listens
 
 # One list per kind of event. The machine imports the lists by name, so they are changed in place and never replaced.
-on_load: list[Hook] = []
-on_dispatch: list[Hook] = []
-on_done: list[Hook] = []
-on_answer: list[Hook] = []
+on_load: list[Entry] = []
+on_dispatch: list[Entry] = []
+on_done: list[Entry] = []
+on_answer: list[Entry] = []
 
-HOOKS: dict[str, list[Hook]] = {
+HOOKS: dict[str, list[Entry]] = {
     "on_load": on_load,
     "on_dispatch": on_dispatch,
     "on_done": on_done,
@@ -190,14 +191,15 @@ class Subscription:
     """
 
     def __init__(self, observer: object) -> None:
-        self._hooks = {name: hook for name in HOOKS if (hook := _hook_of(observer, name)) is not None}
-        for name, hook in self._hooks.items():
-            HOOKS[name].append(hook)
+        self._entries = [(name, hook, self) for name in HOOKS if (hook := _hook_of(observer, name)) is not None]
+        for entry in self._entries:
+            HOOKS[entry[0]].append(entry)
 
     def close(self) -> None:
         """Stop listening."""
-        for name, hook in self._hooks.items():
-            _drop(HOOKS[name], hook)
+        entries, self._entries = self._entries, []
+        for entry in entries:
+            HOOKS[entry[0]].remove(entry)
 
     def __enter__(self) -> Subscription:
         return self
@@ -232,13 +234,13 @@ def observe(observer: object) -> Subscription:
     return Subscription(observer)
 
 
-def tell(hooks: list[Hook], event: object) -> None:
-    """Call each hook with the event; one that raises is logged and listens no more."""
-    for hook in tuple(hooks):
+def tell(hooks: list[Entry], event: object) -> None:
+    """Call each hook with the event; an observer that raises is logged and listens no more."""
+    for _, hook, subscription in tuple(hooks):
         try:
             hook(event)
         except Exception:
-            _drop(hooks, hook)
+            subscription.close()
             log.exception("observer %r raised and was dropped", hook)
 
 
@@ -247,9 +249,3 @@ def _hook_of(observer: object, name: str) -> Hook | None:
     if getattr(type(observer), name, None) is getattr(Observer, name):
         return None
     return getattr(observer, name, None)
-
-
-def _drop(hooks: list[Hook], hook: Hook) -> None:
-    """Take one hook out of a list; no error when it is out already."""
-    if hook in hooks:
-        hooks.remove(hook)

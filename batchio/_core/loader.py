@@ -30,7 +30,7 @@ from batchio._core.cache import Cache
 from batchio._core.enqueue import answered, ask, ask_many, dispatcher_on, running, tell_loads
 from batchio._core.errors import BatchAborted, BatchTimeout, show_key
 from batchio._core.options import MISSING, Definition, Limits, Params, define, explain_unknown
-from batchio._core.scope import Memo, Scope, current
+from batchio._core.scope import Memo, Scope, memo_of, seen_from
 from batchio._core.tick import ATTRIBUTE
 
 __all__ = ["Loader", "loader"]
@@ -122,7 +122,7 @@ class Loader(Generic[K, V]):
             split_on_error=split_on_error, version=version, value_type=value_type,
         )  # fmt: skip
         self._given = {}
-        functools.update_wrapper(self, fetch)
+        functools.update_wrapper(self, fetch, updated=())
 
     def _own_function(self) -> Callable[..., Any]:
         """The batch function of a subclass."""
@@ -208,14 +208,12 @@ class Loader(Generic[K, V]):
         definition = self._definition
         wanted: Any = key if definition.key is None else definition.normal(key)
         bound = definition.bind({**self._given, **params}) if params or definition.parameters else ()
-        scope = current.get()
-        if scope is not None and scope.loop is not loop:
-            scope = scope.on(loop)
+        scope = seen_from(loop)
         try:
             if scope is None or not definition.memo:
                 return ask(definition, loop, scope, None, bound, wanted)
             name = (definition, bound) if bound else definition
-            memo = scope.memos.get(name) or scope.memo(name)
+            memo = memo_of(scope, name)
             done = memo.asked.get(wanted)
             if done is None and wanted in memo.values:
                 done = memo.asked[wanted] = answered(loop, memo.values[wanted])
@@ -404,7 +402,16 @@ class Loader(Generic[K, V]):
             full = [(key, *(value for _, value in bound)) for key in full]
         dispatcher = dispatcher_on(asyncio.get_running_loop())
         work = _delete_in_time(self._definition, list(dict.fromkeys(full)))
-        await asyncio.shield(dispatcher.own(work, Context(), f"batchio {self.name} invalidate"))
+        task = dispatcher.own(work, Context(), f"batchio {self.name} invalidate")
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled() and not _is_cancelled():
+                raise BatchAborted(
+                    f"{self.name}: an invalidation was cut short by drain(); the cache may hold the old value until "
+                    f"its ttl ends"
+                ) from None
+            raise
 
     # -- other ways to have it -------------------------------------------------------------------------------------
 
@@ -464,9 +471,10 @@ class Loader(Generic[K, V]):
             ...     asyncio.run(main())
             4
         """
-        stand_in = _from_mapping(source) if isinstance(source, Mapping) else source
-        if not callable(stand_in):
+        function = _from_mapping(source) if isinstance(source, Mapping) else source
+        if not callable(function):
             raise TypeError(f"{self.name}: override takes a mapping or a function, and got {source!r}")
+        stand_in = functools.partial(function)  # equal to itself alone, when one function stands in twice
         self._definition.stand_ins.append(stand_in)
         try:
             yield
@@ -482,12 +490,10 @@ class Loader(Generic[K, V]):
 
     def _remembering(self, loop: Any, bound: Params) -> tuple[Scope | None, Memo | None]:
         """The current scope as this loop sees it, and its memo of this loader."""
-        scope = current.get()
-        if scope is None or loop is None or (scope := scope.on(loop)) is None:
-            return None, None
-        if not self._definition.memo:
+        scope = seen_from(loop)
+        if scope is None or not self._definition.memo:
             return scope, None
-        return scope, scope.memo((self._definition, bound) if bound else self._definition)
+        return scope, memo_of(scope, (self._definition, bound) if bound else self._definition)
 
     def _no_loop(self) -> RuntimeError:
         return RuntimeError(
@@ -509,16 +515,17 @@ async def _delete_in_time(definition: Definition, keys: list[Any]) -> None:
     try:
         async with asyncio.timeout(definition.limits.cache_timeout):
             await definition.cache.delete_many(keys)
-    except asyncio.CancelledError:  # not the writer's: the task is ours, and drain() ends those that outlast it
-        raise BatchAborted(
-            f"{definition.name}: an invalidation was cut short by drain(); the cache may hold the old value until its "
-            f"ttl ends"
-        ) from None
     except TimeoutError as error:
         raise BatchTimeout(
             f"{definition.name}: the cache did not confirm an invalidation within {definition.limits.cache_timeout} "
             f"seconds; it may hold the old value until its ttl ends"
         ) from error
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled the task that runs here."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _explained(definition: Definition, keys: Sequence[Any], error: TypeError) -> TypeError:

@@ -10,6 +10,7 @@ Rules of this room:
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 import typing
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -87,12 +88,11 @@ class Definition:
     split_on_error: bool
     parameters: tuple[inspect.Parameter, ...]
     stand_ins: list[Callable[..., Any]] = field(default_factory=list)  # override() of tests, the last one counts
-    alone: frozenset[Definition] = field(init=False)  # itself: what a batch that no chain asked for passes through
-    label: str = field(init=False)  # what its tasks are called
+    number: int = field(default_factory=itertools.count(1).__next__)  # in chains, which must not keep it alive
+    alone: frozenset[int] = field(init=False)  # itself: what a batch that no chain asked for passes through
 
     def __post_init__(self) -> None:
-        self.alone = frozenset((self,))
-        self.label = f"batchio {self.name}"
+        self.alone = frozenset((self.number,))
 
     def normal(self, key: Any) -> Any:
         """A key as the author's ``key=`` wants it; what that raises says whose it is."""
@@ -110,8 +110,15 @@ class Definition:
         missing = [p.name for p in self.parameters if p.default is p.empty and p.name not in given]
         if missing:
             raise TypeError(f"{self.name}: a load lacks {', '.join(missing)}; {self._takes()}")
-        values = [given.get(parameter.name, parameter.default) for parameter in self.parameters]
-        return tuple((type(value), value) for value in values)
+        values = {parameter.name: given.get(parameter.name, parameter.default) for parameter in self.parameters}
+        for name, value in values.items():
+            try:
+                hash(value)
+            except TypeError:
+                raise TypeError(
+                    f"{self.name}: the parameter {name} cannot be hashed: a {type(value).__name__}"
+                ) from None
+        return tuple((type(value), value) for value in values.values())
 
     def named(self, params: Params) -> dict[str, Any]:
         """The arguments of a load by name, as the batch function takes them."""

@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from batchio._core.batch import Batch, Group, Several, Waiter, Waiters
+from batchio._core.batch import Batch, Group, Owners, Several, Waiter, Waiters, forgo, move_owners, stands_in
 from batchio._core.errors import BatchAborted, BatchTimeout, QueueFull
 from batchio._core.options import Definition, Params
 
@@ -72,16 +72,16 @@ class Queue:
         name = group_name(params, scope, parent)
         group = self.groups.get(name)
         if group is None:
-            group = self.groups[name] = Group(params, scope, parent, now())
+            group = self.groups[name] = Group(params, parent, now())
         return group
 
     def holder(self, key: Any, waiter: Waiter, params: Params, scope: Any) -> Group | Batch | None:
-        """Where a waiter stands: in its group that has not left, or in a batch that has not answered it."""
+        """Where a memo's waiter stands: in its group that has not left, or in a batch that has not answered it."""
         group = self.groups.get(group_name(params, scope, None))
         places: Iterable[Group | Batch] = self.running if group is None else (group, *self.running)
         for place in places:
             entry = place.waiters.get(key)
-            if entry is waiter or (type(entry) is Several and any(one is waiter for one in entry)):
+            if entry is waiter or (type(entry) is Several and (waiter in place.owners or stands_in(entry, waiter))):
                 return place
         return None
 
@@ -116,7 +116,7 @@ class Queue:
         """Take out keys whose waiters have all gone away; a cancelled load costs nothing until here."""
         gone = [key for key, waiter in group.waiters.items() if waiter.done()]
         for key in gone:
-            del group.waiters[key]
+            forgo(group.owners, key, group.waiters.pop(key))
         self.queued -= len(gone)
 
     # -- leaving ---------------------------------------------------------------------------------------------------
@@ -126,13 +126,12 @@ class Queue:
         most = self.definition.limits.max_in_flight
         return self.taken < most and self.taken + self.stuck < 2 * most
 
-    def cut(self, queues: Iterable[Queue]) -> list[Batch]:
-        """The batches that may leave now, as many as there are slots; the rest of the keys stay and grow.
+    def cut(self, queues: Iterable[Queue], batches: list[Batch]) -> None:
+        """Add to the list the batches that may leave now, as many as there are slots; the other keys stay and grow.
 
         Groups take turns, so that a hundred thousand keys of one locale do not hold up the other.
         """
         self._fail_if_choked()
-        batches: list[Batch] = []
         patient = False  # whether a slot is known to come free, so that loads of batch functions can wait for it
         names = list(self.groups)
         while names:
@@ -151,20 +150,21 @@ class Queue:
                 if name in self.groups:
                     again.append(name)
             names = again
-        return batches
 
     def _cut_one(self, name: Any, group: Group) -> Batch | None:
         """The next batch of a group, or None when nobody wants its keys any more."""
-        waiters = self._take(name, group)
+        waiters, owners = self._take(name, group)
         if not waiters:
             return None
-        batch = Batch(self, self.definition, group, waiters, slot=group.parent is None)
+        batch = Batch(self, self.definition, group, waiters, owners, slot=group.parent is None)
+        if not group.waiters:
+            group.context = None
         self.running[batch] = None
         self.taken += batch.slot
         return batch
 
-    def _take(self, name: Any, group: Group) -> Waiters:
-        """The first keys of a group that somebody wants, at most a batch full.
+    def _take(self, name: Any, group: Group) -> tuple[Waiters, Owners]:
+        """The first keys of a group that somebody wants, at most a batch full, with the memos that asked for them.
 
         Only as many waiters are looked at as leave: a look at all of 100,000 for each batch would hold the loop.
         """
@@ -173,8 +173,11 @@ class Queue:
             self._drop_deserted(group)
             self.queued -= len(group.waiters)
             del self.groups[name]
-            return group.waiters
+            waiters, group.waiters = group.waiters, {}
+            owners, group.owners = group.owners, {}
+            return waiters, owners
         taken: Waiters = {}
+        owners = {}
         passed = []
         for key, waiter in group.waiters.items():
             passed.append(key)
@@ -183,9 +186,13 @@ class Queue:
             if len(taken) == most:
                 break
         for key in passed:
-            del group.waiters[key]
+            waiter = group.waiters.pop(key)
+            if key in taken:
+                move_owners(waiter, group.owners, owners)
+            else:
+                forgo(group.owners, key, waiter)
         self.queued -= len(passed)
-        return taken
+        return taken, owners
 
     def _comes_free(self, queues: Iterable[Queue]) -> bool:
         """Whether a slot will come free although the batches that ask here wait.
@@ -239,7 +246,7 @@ class Queue:
         """Give every key that still waits to leave an error."""
         groups, self.groups, self.queued = self.groups, {}, 0
         for group in groups.values():
-            Batch(self, self.definition, group, group.waiters, slot=False).fail(error)
+            Batch(self, self.definition, group, group.waiters, group.owners, slot=False).fail(error)
 
 
 def drained(definition: Definition) -> BatchAborted:

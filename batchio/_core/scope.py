@@ -10,6 +10,7 @@ Rules of this room:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import Context, ContextVar, Token, copy_context
 from typing import Any
@@ -25,70 +26,62 @@ _ENDED: Any = object()
 class Memo:
     """What one scope asked one loader for.
 
-    ``asked`` holds the future of each single load, under way or done: a hit on a done one costs nothing, since a done
-    future can be shared. ``calls`` are load_manys under way, and ``values`` what they brought.
+    ``asked`` holds, for each key, the waiter that was the first to ask: a single load's future, under way or done (a
+    hit on a done one costs nothing, since a done future can be shared), or a load_many under way. ``values`` holds what
+    load_manys brought, and what was primed. One rule keeps old answers out: a waiter's value is remembered only while
+    the key is still that waiter's.
     """
 
-    __slots__ = ("asked", "calls", "values")
+    __slots__ = ("asked", "edition", "values")
 
     def __init__(self) -> None:
         self.asked: dict[Any, Any] = {}
         self.values: dict[Any, Any] = {}
-        self.calls: list[Any] = []
-
-    def is_empty(self) -> bool:
-        return not (self.asked or self.values or self.calls)
+        self.edition = object()  # another one whenever something was forgotten
 
     def known(self, key: Any, otherwise: Any) -> Any:
         """The value of a key, if it is there."""
         waiter = self.asked.get(key)
-        if waiter is not None and waiter.done() and not waiter.cancelled():
+        if waiter is not None and waiter.done() and not waiter.cancelled() and waiter.exception() is None:
             return waiter.result()
         return self.values.get(key, otherwise)
 
-    def waiter(self, key: Any) -> Any | None:
-        """Who asked for a key first, and may still wait for it."""
-        return self.asked.get(key) or self.pending_call(key)
-
     def tell(self, key: Any, value: Any) -> None:
         """Remember a value that was not loaded, unless the key is known or under way."""
-        asked = self.asked.get(key)
-        if asked is not None and asked.cancelled():
-            del self.asked[key]
-        if self.waiter(key) is None:
+        if key not in self.asked:
             self.values.setdefault(key, value)
 
     def keep(self, key: Any, waiter: Any, value: Any) -> None:
-        """The load of a caller who went away was answered: remember the value, if that load is still the key's."""
+        """A waiter that is no shareable future was answered: remember the value, if the key is still its."""
         if self.asked.get(key) is waiter:
             del self.asked[key]
             self.values[key] = value
 
+    def keep_all(self, values: Mapping[Any, Any]) -> None:
+        """The same for all keys of a load_many, none of which was forgotten meanwhile."""
+        if len(values) == len(self.asked):
+            self.asked.clear()
+        else:
+            for key in values:
+                self.asked.pop(key, None)
+        self.values.update(values)
+
     def drop(self, key: Any, waiter: Any) -> None:
-        """A load failed: forget it, if it is still the key's."""
+        """A waiter gets no value: forget it, if the key is still its."""
         if self.asked.get(key) is waiter:
             del self.asked[key]
 
     def forget(self, key: Any) -> None:
         """Remember nothing of a key, not even what is still under way."""
+        self.edition = object()
         self.asked.pop(key, None)
         self.values.pop(key, None)
-        for call in self.calls:
-            call.loose.add(key)
 
     def forget_all(self) -> None:
         """Remember nothing of any key."""
+        self.edition = object()
         self.asked.clear()
         self.values.clear()
-        for call in self.calls:
-            call.loose.update(call.keys)
-
-    def pending_call(self, key: Any) -> Any | None:
-        """The load_many under way that asked for a key."""
-        for call in self.calls:
-            if call.pending(key):
-                return call
-        return None
 
 
 class Scope:
@@ -111,53 +104,56 @@ class Scope:
         6
     """
 
-    __slots__ = ("__weakref__", "_context", "_token", "loop", "memos")
+    __slots__ = ("__weakref__", "_context", "_loop", "_memos", "_token")
 
     def __init__(self) -> None:
-        self.loop: Any = _UNBOUND
-        self.memos: dict[Any, Memo] = {}
+        self._loop: Any = _UNBOUND
+        self._memos: dict[Any, Memo] = {}
         self._context: Context | None = None
         self._token: Token[Scope | None] | None = None
 
     def __enter__(self) -> Scope:
-        if self._token is not None or self.loop is _ENDED:
+        if self._token is not None or self._loop is _ENDED:
             raise RuntimeError("a scope is entered once; make a new one with batchio.scope()")
         self._token = current.set(self)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self.loop = _ENDED
-        self.memos = {}
+        self._loop = _ENDED
+        self._memos = {}
         self._context = None
         if self._token is not None:
             with suppress(ValueError):  # ended in another context than it began in, as a generator fixture may be;
                 current.reset(self._token)  # an ended scope acts as none, so nothing is left to put right
 
     def __repr__(self) -> str:
-        state = "ended" if self.loop is _ENDED else f"{len(self.memos)} loaders used"
+        state = "ended" if self._loop is _ENDED else f"{len(self._memos)} loaders used"
         return f"<batchio.Scope, {state}>"
 
-    def on(self, loop: Any) -> Scope | None:
-        """This scope as a load on a loop sees it: itself, or None when it has ended or belongs to another loop."""
-        if self.loop is _UNBOUND:
-            self.loop = loop
-        return self if self.loop is loop else None
 
-    def memo(self, name: Any) -> Memo:
-        """The memo of one loader, and of one set of parameters."""
-        memo = self.memos.get(name)
-        if memo is None:
-            memo = self.memos[name] = Memo()
-        return memo
+def seen_from(loop: Any) -> Scope | None:
+    """The current scope as a load on a loop sees it: None when there is none, it has ended, or is another loop's."""
+    scope = current.get()
+    if scope is None or loop is None:
+        return None
+    if scope._loop is _UNBOUND:
+        scope._loop = loop
+    return scope if scope._loop is loop else None
 
-    def keep_context(self) -> None:
-        """Take a copy of the context, at the first load of an isolated loader."""
-        if self._context is None:
-            self._context = copy_context()
 
-    def context(self) -> Context:
-        """What isolated batches run in: a copy, for each of its own, of the context that was kept."""
-        return Context() if self._context is None else self._context.copy()
+def memo_of(scope: Scope, name: Any) -> Memo:
+    """A scope's memo of one loader, and of one set of parameters."""
+    memo = scope._memos.get(name)
+    if memo is None:
+        memo = scope._memos[name] = Memo()
+    return memo
+
+
+def kept_context(scope: Scope) -> Context:
+    """The scope's context as it was at its first load of an isolated loader: what isolated batches run copies of."""
+    if scope._context is None:
+        scope._context = copy_context()
+    return scope._context
 
 
 def scope() -> Scope:

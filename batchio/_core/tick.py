@@ -63,12 +63,13 @@ class Dispatcher:
         self.expire = expire
         self.queues: dict[Definition, Queue] = {}  # those with keys or batches; a loader that is done is not kept alive
         self.tasks: set[asyncio.Task[Any]] = set()  # every task that batchio owns on this loop
+        self.draining: set[asyncio.Task[Any] | None] = set()  # those that wait in drain()
         self.fresh = False  # a key was queued since the last pass
         self.hints = bool(loop.get_debug() or getattr(loop, "batchio_hints", False))
+        self._context = Context()  # no request's: observers are called in it, and a timer would keep it alive
         self.watch: Any = None  # what hints remember of this loop's loads; see the loader
         self._alarm: asyncio.TimerHandle | None = None
         self._due: list[Queue] = []
-        self._blocked: list[Queue] = []  # hold keys that a batch function waits for, and found no slot
         self._armed = False
         self._quiet = 0
         self._worked_since: float | None = None  # the thread's CPU seconds at the first busy pass of this tick
@@ -98,7 +99,7 @@ class Dispatcher:
             self._armed = True
             self._quiet = 0
             self._worked_since = None
-            self.loop.call_soon(self._check)
+            self.loop.call_soon(self._check, context=self._context)
 
     def _check(self) -> None:
         """One look per pass of the loop: is anything due?"""
@@ -110,8 +111,8 @@ class Dispatcher:
                 self._patience = PATIENCE_WHEN_BUSY
             self._leave("quiet")
         else:
+            self.loop.call_soon(self._check, context=self._context)
             self._leave_late()
-            self.loop.call_soon(self._check)
 
     def _is_quiet(self) -> bool:
         """Whether enough passes in a row brought no new key."""
@@ -137,12 +138,12 @@ class Dispatcher:
 
         On a machine that runs something else meanwhile, a loop may stand still for 5 ms between two passes, and would
         then cut batches in pieces that a quiet machine sends whole. So it must have worked that long itself, or the
-        wait be ten times as long. On a clock that is not the machine's the wait alone counts.
+        wait be four times as long. On a clock that is not the machine's the wait alone counts.
         """
         most = queue.definition.limits.max_delay
         if waited < most or abs(self.loop.time() - time.monotonic()) > 1.0:
             return waited >= most
-        return waited >= 10 * most or time.thread_time() - (self._worked_since or 0.0) >= most
+        return waited >= 4 * most or time.thread_time() - (self._worked_since or 0.0) >= most
 
     def _leave(self, reason: str) -> None:
         """All queues go."""
@@ -151,24 +152,35 @@ class Dispatcher:
         self._send(queues, reason)
 
     def _send(self, queues: list[Queue], reason: str) -> None:
-        """Cut batches off the queues first, and start them then: a batch that starts eagerly may load at once."""
-        batches = []
-        for queue in dict.fromkeys((*queues, *self._blocked)):
-            queue.waiting = queue.waiting and queue not in queues
-            batches += self._cut(queue)
-            self.settle(queue)
-        # A slot that a batch function waits for may never come free by itself: asked again at each tick.
-        self._blocked = [queue for queue in self.queues.values() if queue.chained]
-        for batch in batches:
-            self.start(self, batch, reason)
+        """Cut batches off the queues first, and start them then: a batch that starts eagerly may load at once.
 
-    def _cut(self, queue: Queue) -> list[Batch]:
+        Queues whose slots are in use are looked at again when a batch function waits for their keys: the slot that it
+        waits for may never come free by itself.
+        """
+        batches: list[Batch] = []
+        blocked = [queue for queue in self.queues.values() if queue.groups and not queue.waiting and queue.chained]
+        for queue in queues:
+            queue.waiting = False
+        for queue in (*queues, *blocked):
+            self._cut(queue, batches)
+            self.settle(queue)
+        self._start_all(batches, reason)
+
+    def _start_all(self, batches: list[Batch], reason: str) -> None:
+        """Start batches; one whose function raises SystemExit at once does not keep the others from starting."""
+        for place, batch in enumerate(batches):
+            try:
+                self.start(self, batch, reason)
+            except BaseException:
+                self._start_all(batches[place + 1 :], reason)
+                raise
+
+    def _cut(self, queue: Queue, batches: list[Batch]) -> None:
         """The batches of a queue that may leave. A key whose ``__eq__`` raises must not hold the others for ever."""
         try:
-            return queue.cut(self.queues.values())
+            queue.cut(self.queues.values(), batches)
         except Exception as error:
             queue.fail_queued(error)
-            return []
 
     def settle(self, queue: Queue) -> None:
         """Forget a queue that has nothing to do; it is made again at the next load."""
@@ -192,7 +204,7 @@ class Dispatcher:
     def _set_alarm(self, when: float) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm = self.loop.call_at(when, self._ring)
+        self._alarm = self.loop.call_at(when, self._ring, context=self._context)
 
     def _ring(self) -> None:
         """End the batches whose time is over, and set the alarm to the next one's; to none, when none runs."""
@@ -275,13 +287,17 @@ async def drain(timeout: float | None = None) -> None:
 async def _finish(dispatcher: Dispatcher) -> None:
     """Wait until nothing is queued and nothing is under way. A batch that drains waits for all but itself."""
     me = asyncio.current_task()
-    while True:
-        if others := dispatcher.tasks - {me}:
-            await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
-        elif any(queue.queued for queue in dispatcher.queues.values()):
-            await asyncio.sleep(0)
-        else:
-            return
+    dispatcher.draining.add(me)
+    try:
+        while True:
+            if others := dispatcher.tasks - dispatcher.draining:
+                await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
+            elif me not in dispatcher.tasks and any(queue.queued for queue in dispatcher.queues.values()):
+                await asyncio.sleep(0)
+            else:
+                return
+    finally:
+        dispatcher.draining.discard(me)
 
 
 async def _abandon(dispatcher: Dispatcher) -> None:

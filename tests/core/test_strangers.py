@@ -379,6 +379,7 @@ async def test_a_waiter_that_times_out_touches_no_other() -> None:
     await source.left.wait()
     with batchio.scope():
         late = load("a")
+        await passes()
         with pytest.raises(TimeoutError):
             await within(0, late)
     source.gate.set()
@@ -558,7 +559,8 @@ class Slow:
 
     def __init__(self) -> None:
         self.calls = 0
-        self.left, self.cleaning, self.clean = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.left, self.gate = asyncio.Event(), asyncio.Event()
+        self.cleaning, self.clean = asyncio.Event(), asyncio.Event()
 
     async def fetch(self, keys: list[str]) -> dict[str, int]:
         self.calls += 1
@@ -566,27 +568,29 @@ class Slow:
         self.left.set()
         if number == 1:
             try:
-                await asyncio.Event().wait()
-            finally:
+                await self.gate.wait()
+            except asyncio.CancelledError:
                 self.cleaning.set()
                 await self.clean.wait()
+                raise
         return dict.fromkeys(keys, number)
 
 
 @pytest.mark.parametrize("way", ["load", "load_many"])
-@pytest.mark.parametrize("coming", ["at once", "while it cleans up"])
-async def test_guarantee_06_waiters_are_strangers_nobody_joins_an_abandoned_flight(way: str, coming: str) -> None:
-    """A load that coalesces does not join a batch that another caller's going has cancelled: it fetches anew."""
+@pytest.mark.parametrize("turns", range(7))
+async def test_guarantee_06_waiters_are_strangers_nobody_joins_an_abandoned_flight(way: str, turns: int) -> None:
+    """However soon after another caller's going a load comes, it joins a batch that lives or fetches anew."""
     source = Slow()
     load = batchio.Loader(source.fetch, coalesce=True, cancel_abandoned=True)
     going = load("a")
     await source.left.wait()
     going.cancel()
-    await (source.cleaning.wait() if coming == "while it cleans up" else asyncio.sleep(0))
+    await passes(turns)
     late = load("a") if way == "load" else load.load_many(["a"])
     await passes()
+    source.gate.set()
     source.clean.set()
-    assert await late in (2, [2])
+    assert await late in (1, 2, [1], [2])
 
 
 async def test_a_scope_that_comes_back_to_an_abandoned_key_fetches_anew() -> None:
@@ -667,25 +671,34 @@ async def test_of_nested_timeouts_only_the_one_that_expired_speaks(form: Callabl
     await batchio.drain(timeout=0)
 
 
+async def group_of(*works: Any) -> tuple[list[type], list[bool], int]:
+    """What a task group raised, which of its tasks were cancelled, and the count of cancellations that it left."""
+    tasks = list(works)
+    with pytest.raises(ExceptionGroup) as caught:
+        await in_a_group(tasks)
+    kinds = [type(error) for error in caught.value.exceptions]
+    return kinds, [task.cancelled() for task in tasks], asyncio.current_task().cancelling()  # type: ignore[union-attr]
+
+
+async def raising(error: Exception) -> None:
+    await asyncio.sleep(0)
+    raise error
+
+
 @forms
 async def test_a_task_group_that_fails_cancels_its_own_waiters_alone(form: Callable[[Any], Any]) -> None:
-    """One request's task group fails; its loads are cancelled, and another request's load of the same key is answered."""
+    """One request's task group fails, as one without loads would; another's load of the same key is answered."""
     source = Source()
     load = source.loader()
-
-    async def fails() -> None:
-        await source.left.wait()
-        raise ValueError("the first request's trouble")
-
     other = asyncio.create_task(form(load))
-    with pytest.raises(ExceptionGroup) as caught:
-        await in_a_group(mine := [form(load), fails()])
-    assert [type(error) for error in caught.value.exceptions] == [ValueError]
-    assert mine[0].cancelled()
-    assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
+    await source.left.wait()
+    plain = await asyncio.create_task(group_of(asyncio.Event().wait(), raising(ValueError())))
+    assert await asyncio.create_task(group_of(form(load), raising(ValueError()))) == plain
+    assert plain[:2] == ([ValueError], [True, False])
     source.gate.set()
     assert await other
-    assert source.ended == ["done"]
+    await batchio.drain()
+    assert set(source.ended) == {"done"}
 
 
 @forms
@@ -696,8 +709,6 @@ async def test_a_task_group_reports_the_error_of_a_load(form: Callable[[Any], An
     async def broken(keys: list[str]) -> dict[str, str]:
         raise ValueError("bad")
 
-    with pytest.raises(ExceptionGroup) as caught:
-        await in_a_group(mine := [form(broken), asyncio.Event().wait()])
-    assert [type(error) for error in caught.value.exceptions] == [ValueError]
-    assert mine[1].cancelled()
-    assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
+    plain = await asyncio.create_task(group_of(raising(ValueError()), asyncio.Event().wait()))
+    assert await asyncio.create_task(group_of(form(broken), asyncio.Event().wait())) == plain
+    assert plain[:2] == ([ValueError], [False, True])
