@@ -53,8 +53,8 @@ $(DATABASE): | $(VENV)/.demo
 test: $(VENV)/.test
 	@mkdir -p $(BUILD)
 	@$(BIN) -m coverage run -m pytest $(ARGS)
-	@$(BIN) -m coverage report --include='batchio/_core/*' --fail-under=100 >$(COVERAGE_FILE).txt \
-		|| { cat $(COVERAGE_FILE).txt; echo "make test: batchio/_core is not covered in full"; exit 1; }
+	@$(BIN) -m coverage report --include='batchio/_core/*' --fail-under=100 >$(BUILD)/uncovered$(VENV).txt \
+		|| { cat $(BUILD)/uncovered$(VENV).txt; echo "make test: batchio/_core is not covered in full"; exit 1; }
 
 coverage: $(VENV)/.test
 	@$(BIN) -m coverage report

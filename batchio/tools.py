@@ -12,6 +12,8 @@ Rules of this room:
 from __future__ import annotations
 
 import asyncio
+import inspect
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator, Sequence
 from types import CoroutineType
 from typing import Any, TypeVar, overload
@@ -145,26 +147,33 @@ async def _results(aws: Sequence[Any], *, return_exceptions: bool) -> list[Any]:
             await front.wait_for(child)
     if front.cancelled:
         raise asyncio.CancelledError(*_note_all(children, front.message))
+    words = front.words
     if return_exceptions:
-        return [_outcome(child) for child in children]
+        return [_error_of(child, words) or child.result() for child in children]
     child = front = None  # type: ignore[assignment]  # see _taken
     children.reverse()
-    return _taken(children)
+    return _taken(children, words)
 
 
-def _taken(children: list[asyncio.Future[Any]]) -> list[Any]:
+def _taken(children: list[asyncio.Future[Any]], words: dict[asyncio.Future[Any], tuple[Any, ...]]) -> list[Any]:
     """The results of children that stand in reverse, taken one by one.
 
-    An error that is raised holds its traceback, and that the frames with their names: no name here may hold the child
-    whose error it is, or each failed gather would be a cycle for the garbage collector.
+    An error that is raised holds its traceback, and that the frames with their names: no name here may hold the error
+    or the child whose error it is, or each failed gather would be a cycle for the garbage collector. And a future's
+    ``result()`` gives its error's traceback once only, so the error is asked for and raised.
     """
     results: list[Any] = []
-    try:
-        while children:
-            results.append(children.pop().result())
-    except BaseException as error:
-        _count_others(error, children)
-        raise
+    while children:
+        child = children.pop()
+        error = _error_of(child, words)
+        if error is not None:
+            words.clear()
+            _count_others(error, children)
+            try:
+                raise error
+            finally:
+                del child, error
+        results.append(child.result())
     return results
 
 
@@ -175,9 +184,7 @@ def _children(aws: Sequence[Any], loop: asyncio.AbstractEventLoop) -> list[async
     """
     for place, aw in enumerate(aws):
         if problem := _problem(aw, loop):
-            for coroutine in aws:
-                if type(coroutine) is CoroutineType:
-                    coroutine.close()
+            _close_all(aws)
             raise problem(f"gather: argument {place + 1} of {len(aws)}")
     tasks: dict[int, asyncio.Future[Any]] = {}
     children = []
@@ -192,6 +199,17 @@ def _children(aws: Sequence[Any], loop: asyncio.AbstractEventLoop) -> list[async
     return children
 
 
+def _close_all(aws: Sequence[Any]) -> None:
+    """Coroutines that will not be started, in containers too, are closed: "never awaited" would hide the error."""
+    for aw in aws:
+        leaves = [aw]
+        if _is_container(aw):
+            _collect(aw, leaves)
+        for leaf in leaves:
+            if type(leaf) is CoroutineType:
+                leaf.close()
+
+
 def _problem(aw: Any, loop: asyncio.AbstractEventLoop) -> Callable[[str], Exception] | None:
     """What is wrong with an argument, as a function of the words that name it."""
     if type(aw) is CoroutineType:
@@ -200,8 +218,12 @@ def _problem(aw: Any, loop: asyncio.AbstractEventLoop) -> Callable[[str], Except
         if aw.get_loop() is loop:
             return None
         return lambda which: ValueError(f"{which} is a future of another event loop")
-    if hasattr(aw, "__await__"):
+    if inspect.isawaitable(aw):
         return None
+    if _is_container(aw):
+        return lambda which: TypeError(
+            f"{which} is a {type(aw).__name__} and cannot be awaited; gather walks one container, alone"
+        )
     return lambda which: TypeError(
         f"{which} is a {type(aw).__name__} and cannot be awaited; is it the result of an await already?"
     )
@@ -210,6 +232,9 @@ def _problem(aw: Any, loop: asyncio.AbstractEventLoop) -> Callable[[str], Except
 async def _waiting(aw: Awaitable[T]) -> T:
     """An awaitable object as a coroutine, which a task needs."""
     return await aw
+
+
+_cancelling = threading.local()  # the list of the outermost _Front.cancel that is at work in this thread
 
 
 class _Front:
@@ -221,7 +246,7 @@ class _Front:
     tell. (The road not taken, comparing ``Task.cancelling()`` before and after, errs when a child swallows it.)
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_loop", "cancelled", "child", "children", "message")
+    __slots__ = ("_asyncio_future_blocking", "_loop", "cancelled", "child", "children", "message", "words")
 
     def __init__(self, children: list[asyncio.Future[Any]], loop: asyncio.AbstractEventLoop) -> None:
         self._asyncio_future_blocking = False
@@ -230,6 +255,7 @@ class _Front:
         self.child: Any = None
         self.cancelled = False
         self.message: Any = None
+        self.words: dict[asyncio.Future[Any], tuple[Any, ...]] = {}  # of children that others cancelled; told once only
 
     def __repr__(self) -> str:
         return f"<gather of {len(self.children)}, waiting for {self.child!r}>"
@@ -241,9 +267,24 @@ class _Front:
         self.child.add_done_callback(callback, context=context)
 
     def cancel(self, msg: Any = None) -> bool:
+        """Cancel all children at once, and their children's, in one loop: a tree of 10,000 levels must bear it too.
+
+        A child that waits in a gather of its own brings us here again, from within; that call only adds to the list.
+        """
         self.cancelled = True
         self.message = msg
-        return sum(child.cancel(msg) for child in self.children) > 0  # sum, not any: all of them
+        mine = [(child, msg) for child in self.children if not child.done()]
+        underway: list[Any] | None = getattr(_cancelling, "list", None)
+        if underway is not None:
+            underway.extend(mine)
+            return bool(mine)
+        _cancelling.list = underway = list(mine)
+        try:
+            for child, message in underway:
+                child.cancel(message)
+        finally:
+            _cancelling.list = None
+        return bool(mine)
 
     def wait_for(self, child: asyncio.Future[Any]) -> _Front:
         self.child = child
@@ -255,9 +296,11 @@ class _Front:
             yield self
         except GeneratorExit:
             raise
-        except BaseException:  # the child's error, which is looked at when all have ended; or a cancellation
+        except BaseException as error:  # the child's, which is looked at when all have ended; or a cancellation
             if not self.child.done():
                 self.cancel()
+            elif self.child.cancelled():
+                self.words[self.child] = error.args
 
 
 def _note_all(children: list[asyncio.Future[Any]], message: Any) -> tuple[Any, ...]:
@@ -268,19 +311,23 @@ def _note_all(children: list[asyncio.Future[Any]], message: Any) -> tuple[Any, .
     return () if message is None else (message,)
 
 
-def _outcome(child: asyncio.Future[Any]) -> Any:
-    """A child's result or its error."""
-    try:
-        return child.result()
-    except BaseException as error:
-        return error
+def _error_of(child: asyncio.Future[Any], words: dict[asyncio.Future[Any], tuple[Any, ...]]) -> BaseException | None:
+    """A child's error, or None."""
+    return asyncio.CancelledError(*words.get(child, ())) if child.cancelled() else child.exception()
 
 
 def _count_others(error: BaseException, children: Iterable[asyncio.Future[Any]]) -> None:
-    """Say on the error that is raised how many others there were."""
-    others = sum(child.cancelled() or child.exception() is not None for child in children)
-    if others:
-        error.add_note(f"the first of {others + 1} errors in this gather, by position")
+    """Say on the error that is raised how many others there were, once."""
+    others = {id(child if child.cancelled() else child.exception()) for child in children if _failed(child)} - {
+        id(error)
+    }
+    note = f"the first of {len(others) + 1} errors in this gather, by position"
+    if others and note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
+
+
+def _failed(child: asyncio.Future[Any]) -> bool:
+    return child.cancelled() or child.exception() is not None
 
 
 def _is_container(thing: Any) -> bool:
@@ -288,7 +335,7 @@ def _is_container(thing: Any) -> bool:
 
 
 def _is_awaitable(thing: Any) -> bool:
-    return type(thing) is CoroutineType or hasattr(thing, "__await__")
+    return type(thing) is CoroutineType or inspect.isawaitable(thing)
 
 
 def _collect(container: Any, leaves: list[Any]) -> None:

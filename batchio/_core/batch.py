@@ -123,7 +123,7 @@ class Many:
 class Group:
     """Keys that may leave together, not yet left."""
 
-    __slots__ = ("context", "outside", "owners", "params", "parent", "parents", "since", "waiters")
+    __slots__ = ("askers", "context", "outside", "owners", "params", "parent", "parents", "since", "waiters")
 
     def __init__(self, params: Params, parent: Batch | None, since: float) -> None:
         self.params = params
@@ -132,14 +132,16 @@ class Group:
         self.context: Any = None  # of an isolated loader's scope, as it was at the first load
         self.waiters: Waiters = {}
         self.owners: Owners = {}
-        self.parents: set[Batch] = set()  # the batches whose functions asked
-        self.outside = False  # whether anybody else asked
+        self.parents: set[Batch] = set()  # the batches whose functions wait for some of the keys
+        self.askers: set[Batch] = set()  # those that brought keys
+        self.outside = False  # whether somebody else brought keys
 
 
 class Batch:
     """Keys that left together, until the last of their waiters is answered."""
 
     __slots__ = (
+        "above",
         "begun",
         "context",
         "deadline",
@@ -154,7 +156,6 @@ class Batch:
         "loose",
         "milestone",
         "number",
-        "outside",
         "owners",
         "parents",
         "queue",
@@ -177,7 +178,7 @@ class Batch:
         self.number = next(numbers)
         self.slot = slot
         self.parents = set(group.parents)  # the batches that wait for this one; joins add to it
-        self.outside = group.outside
+        self.above: Batch | None = None  # the batch that asked for all its keys, when it was one and nobody else
         self.loaders = definition.alone  # the loaders that its chain passes through
         self.depth = 0
         self.milestone: Batch | None = None  # the ancestor at the largest power of two: see find_cycle
@@ -195,15 +196,12 @@ class Batch:
     def _continue_chain(self) -> None:
         """Batch functions asked for this one's keys: it passes through their loaders too."""
         self.loaders = self.loaders.union(*[parent.loaders for parent in self.parents])
-        above = self.above
-        if above is not None:
+        group = self.group
+        if len(group.askers) == 1 and not group.outside:
+            (above,) = group.askers
+            self.above = above
             self.depth = above.depth + 1
             self.milestone = above.milestone if above.depth & (above.depth - 1) else above
-
-    @property
-    def above(self) -> Batch | None:
-        """The batch that asked for all of this one's keys, when it was one batch and nobody else."""
-        return next(iter(self.parents)) if len(self.parents) == 1 and not self.outside else None
 
     def ancestors(self) -> set[Batch]:
         """This batch and all that wait for it, straight or through others."""

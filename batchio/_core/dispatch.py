@@ -183,6 +183,7 @@ async def _fetch(definition: Definition, batch: Batch, keys: list[Any]) -> Mappi
     try:
         return await _call(definition, batch, keys)
     except Exception as error:
+        _cut_off_earlier_raises(error)
         unanswered = [key for key in keys if key in batch.waiters]
         calls = _calls_to_split(definition, len(unanswered), error)
         if not calls:
@@ -211,12 +212,27 @@ async def _fetch_halves(definition: Definition, batch: Batch, keys: list[Any], c
             values |= await _call(definition, batch, half)
             continue
         except Exception as error:
+            _cut_off_earlier_raises(error)
             unanswered = [key for key in half if key in batch.waiters]
             if calls[0] < 2 or not _calls_to_split(definition, len(unanswered), error):
                 batch.fail(error, unanswered)
                 continue
         values |= await _fetch_halves(definition, batch, unanswered, calls)
     return values
+
+
+def _cut_off_earlier_raises(error: BaseException) -> None:
+    """A module's constant exception keeps the traceback of every raise, newest first: only the newest is this batch's.
+
+    The others would grow without end, and hold the frames and so the keys of every batch that ever failed with it.
+    """
+    calls = 0
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        calls += step.tb_frame.f_code is _call.__code__
+        if calls and step.tb_next.tb_frame.f_code in (_fetch.__code__, _fetch_halves.__code__):
+            step.tb_next = None
+        step = step.tb_next
 
 
 async def _call(definition: Definition, batch: Batch, keys: list[Any]) -> Mapping[Any, Any]:

@@ -45,11 +45,11 @@ def ask(
     future = asyncio.Future(loop=loop) if dispatcher.watch is None else dispatcher.watch.load(definition.name, loop)
     if events.on_load:
         tell_loads(definition, (key,), bound, memo_hit=joins)
-    _stand(queue, place, key, future)
+    _stand(queue, place, key, future, asking)
     if remember is not None:
         remember.asked[key] = future
         place.owners[future] = remember
-    _announce(dispatcher, queue, place, asking, fresh=not joins)
+    _announce(dispatcher, queue, place, asking)
     if definition.cancel_abandoned:
         future.add_done_callback(functools.partial(_went_away, loop, queue))
     return future
@@ -86,11 +86,11 @@ def ask_many(
     for key, place in places:
         if remember is not None:
             remember.asked.setdefault(key, many)  # a flight of another scope, with which it coalesces
-        _stand(queue, place, key, many)
-        _announce(dispatcher, queue, place, asking, fresh=False)
+        _stand(queue, place, key, many, asking)
+        _announce(dispatcher, queue, place, asking)
     if group is not None:
-        _stand_all(queue, group, dict.fromkeys(fresh, many), remember)
-        _announce(dispatcher, queue, group, asking, fresh=True)
+        _stand_all(queue, group, dict.fromkeys(fresh, many), remember, asking)
+        _announce(dispatcher, queue, group, asking)
     if not many.open:
         many.settle()
     if definition.cancel_abandoned:
@@ -183,34 +183,41 @@ def _group(
     return group
 
 
-def _stand(queue: Queue, place: Group | Batch, key: Any, waiter: Any) -> None:
-    """Put a waiter in its place, alone there or next to others."""
+def _stand(queue: Queue, place: Group | Batch, key: Any, waiter: Any, asking: Batch | None) -> None:
+    """Put a waiter in its place, next to others or, in a group, alone."""
     if key in place.waiters:
         join(place.waiters, key, waiter)
-    else:
+    elif isinstance(place, Group):
         place.waiters[key] = waiter
-        queue.queued += 1
+        _count(queue, place, 1, asking)
 
 
-def _stand_all(queue: Queue, group: Group, waiters: dict[Any, Many], memo: Memo | None) -> None:
+def _stand_all(queue: Queue, group: Group, waiters: dict[Any, Many], memo: Memo | None, asking: Batch | None) -> None:
     """Put a load_many in all its places, at once when nobody stands there yet, and into its memo."""
     if memo is not None:
         memo.asked.update(waiters)
     if group.waiters.keys().isdisjoint(waiters):
         group.waiters.update(waiters)
-        queue.queued += len(waiters)
+        _count(queue, group, len(waiters), asking)
         return
     for key, many in waiters.items():
-        _stand(queue, group, key, many)
+        _stand(queue, group, key, many, asking)
 
 
-def _announce(dispatcher: Dispatcher, queue: Queue, place: Group | Batch, asking: Batch | None, *, fresh: bool) -> None:
-    """Note who asked, and that there is something to do."""
+def _count(queue: Queue, group: Group, keys: int, asking: Batch | None) -> None:
+    """A group has got new keys: note how many, and whose."""
+    queue.queued += keys
     if asking is None:
-        place.outside = True
+        group.outside = True
     else:
+        group.askers.add(asking)
+
+
+def _announce(dispatcher: Dispatcher, queue: Queue, place: Group | Batch, asking: Batch | None) -> None:
+    """Note who waits, and that there is something to do."""
+    if asking is not None:
         place.parents.add(asking)
-    if fresh:
+    if isinstance(place, Group):
         dispatcher.expect(queue)
     elif asking is not None:
         dispatcher.look()
