@@ -23,7 +23,7 @@ from collections.abc import (
 )
 from contextlib import contextmanager
 from contextvars import Context
-from typing import Any, Concatenate, Generic, Never, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Generic, Literal, Never, ParamSpec, Protocol, TypeVar, overload
 
 from batchio._core import events
 from batchio._core.cache import Cache
@@ -93,7 +93,10 @@ class Loader(Generic[K, V]):
 
     def __init__(
         self,
-        fetch: Callable[..., Any] | None = None,
+        fetch: Callable[Concatenate[list[K], ...], Awaitable[Mapping[K, V]]]
+        | Callable[Concatenate[list[K], ...], Awaitable[Sequence[V]]]
+        | Callable[Concatenate[list[K], ...], AsyncIterator[tuple[K, V]]]
+        | None = None,
         *,
         name: str | None = None,
         limits: Limits | None = None,
@@ -227,9 +230,17 @@ class Loader(Generic[K, V]):
 
     __call__ = load
 
+    @overload
+    def load_many(
+        self, keys: Iterable[K], /, *, return_exceptions: Literal[False] = False, **params: Any
+    ) -> asyncio.Future[list[V]]: ...
+    @overload
+    def load_many(
+        self, keys: Iterable[K], /, *, return_exceptions: bool, **params: Any
+    ) -> asyncio.Future[list[V | BaseException]]: ...
     def load_many(
         self, keys: Iterable[K], /, *, return_exceptions: bool = False, **params: Any
-    ) -> asyncio.Future[list[V]]:
+    ) -> asyncio.Future[list[V]] | asyncio.Future[list[V | BaseException]]:
         """Ask for many keys with one future.
 
         Costs a fraction of as many ``load`` calls. All keys are queued, or none.

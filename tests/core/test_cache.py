@@ -133,7 +133,12 @@ async def test_keys_of_different_types_are_different_keys(store: Store) -> None:
     class Point(NamedTuple):
         x: Any
 
-    alike: list[list[Any]] = [[1, True, 1.0], [(1, 2), (True, 2)], [(1, (2,)), (1, (2.0,))], [Point(1), Point(True), (1,)]]
+    alike: list[list[Any]] = [
+        [1, True, 1.0],
+        [(1, 2), (True, 2)],
+        [(1, (2,)), (1, (2.0,))],
+        [Point(1), Point(True), (1,)],
+    ]
     for keys in alike:
         for place, key in enumerate(keys):
             await store.keys.set_many({key: place}, None)
@@ -404,9 +409,7 @@ async def test_what_is_no_value_is_not_filled() -> None:
 
 
 @pytest.mark.parametrize("error", [OSError("gone"), ValueError(), TimeoutError()], ids=repr)
-async def test_a_cache_that_fails_is_a_miss_without_a_fill(
-    error: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_cache_that_fails_is_a_miss_without_a_fill(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     """The reader gets the value from the source, the log a warning, and nothing is written."""
     cache = Watched(get=error)
     source = Source(cache)
@@ -648,7 +651,7 @@ async def test_a_failed_invalidation_is_an_error_to_the_writer() -> None:
 async def test_a_slow_invalidation_is_an_error_to_the_writer() -> None:
     """BatchTimeout after cache_timeout, in words that say what the cache may hold."""
     source = Source(Watched(delete=asyncio.Event()), limits=Limits(cache_timeout=0.1))
-    with pytest.raises(batchio.BatchTimeout, match="source: the cache did not confirm an invalidation within 0.1 s"):
+    with pytest.raises(batchio.BatchTimeout, match=r"source: the cache did not confirm an invalidation within 0\.1 s"):
         await source.loader.invalidate(1)
 
 

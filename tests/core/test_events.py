@@ -166,9 +166,8 @@ async def test_an_observer_is_told_of_each_answer_and_of_the_end() -> None:
 async def test_an_observer_is_told_why_a_batch_failed(many: bool) -> None:
     """A batch that failed as a whole is told with its error, and so is each of its keys."""
     observer = Everything()
-    with batchio.observe(observer):
-        with pytest.raises(ValueError, match="13"):
-            await (halves.load_many([13]) if many else halves(13))
+    with batchio.observe(observer), pytest.raises(ValueError, match="13"):
+        await (halves.load_many([13]) if many else halves(13))
     assert [type(event.error) for event in observer.of(KeyAnswered)] == [ValueError]
     assert [type(event.error) for event in observer.of(BatchDone)] == [ValueError]
 
@@ -240,7 +239,9 @@ async def test_any_object_with_a_hook_may_listen() -> None:
 
 def test_an_object_without_a_hook_is_refused() -> None:
     """Whoever has none of the four hooks cannot have been meant."""
-    with pytest.raises(TypeError, match="observe: object has none of the hooks on_load, on_dispatch, on_done, on_answer"):
+    with pytest.raises(
+        TypeError, match="observe: object has none of the hooks on_load, on_dispatch, on_done, on_answer"
+    ):
         batchio.observe(object())
 
 

@@ -10,7 +10,7 @@ import textwrap
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -271,11 +271,11 @@ def test_guarantee_12_a_load_without_a_running_loop_is_refused_at_the_call(
     call: Callable[[], Any], scoped: bool
 ) -> None:
     """RuntimeError at the call, not at the await; its words name the loader and say what to do."""
-    with batchio.scope() if scoped else suppress():
-        with pytest.raises(
-            RuntimeError, match=r"test_loops:doubles: a load needs a running event loop; call it inside"
-        ):
-            call()
+    with (
+        batchio.scope() if scoped else nullcontext(),
+        pytest.raises(RuntimeError, match=r"test_loops:doubles: a load needs a running event loop; call it inside"),
+    ):
+        call()
 
 
 def test_guarantee_12_a_refused_load_does_not_bind_its_scope() -> None:

@@ -114,7 +114,7 @@ CALLABLES = {
     "an object": Fetcher(),
     "a method": Fetcher().method,
     "a partial": functools.partial(with_default, page=1),
-    "a lambda": lambda keys: with_default(keys),
+    "a lambda": lambda keys: with_default(keys),  # noqa: PLW0108 - what is tested
     "a wrapper": wrapped(),
 }
 
@@ -146,7 +146,9 @@ async def test_a_callable_without_a_signature_takes_no_parameters() -> None:
 async def test_a_function_that_is_no_coroutine_function_is_told_at_its_first_batch() -> None:
     """What cannot be seen at definition is seen at the first batch, in the same words."""
     loader: Loader[int, int] = Loader(lambda keys: dict.fromkeys(keys, 1), name="hidden")
-    with pytest.raises(batchio.BatchShapeError, match="hidden: the batch function is no coroutine function, it returned"):
+    with pytest.raises(
+        batchio.BatchShapeError, match="hidden: the batch function is no coroutine function, it returned"
+    ):
         await loader(1)
 
 
@@ -261,7 +263,9 @@ def test_pairs_that_make_no_sense_are_refused_at_definition(options: dict[str, A
 def test_options_of_the_wrong_type_are_refused() -> None:
     """limits takes Limits and key takes a function."""
     assert refusal(TypeError, echo, name="e", limits=100) == "e: limits is 100; write limits=batchio.Limits(...)"
-    assert refusal(TypeError, echo, name="e", key="int") == "e: key is 'int'; it must be a function of one key, as key=int"
+    assert (
+        refusal(TypeError, echo, name="e", key="int") == "e: key is 'int'; it must be a function of one key, as key=int"
+    )
 
 
 @pytest.mark.parametrize("name", ["max_batch_size", "max_in_flight", "max_queued"])
@@ -338,9 +342,8 @@ async def test_key_may_make_an_unhashable_key_hashable() -> None:
 async def test_a_key_that_cannot_be_hashed_is_refused_at_the_call(many: bool, scoped: bool) -> None:
     """TypeError at the call, with the loader's name, the key's type, and what to use."""
     loader: Loader[Any, Any] = Loader(echo, name="e")
-    with batchio.scope() if scoped else batchio.observe(batchio.Observer()):
-        with pytest.raises(TypeError) as caught:
-            (loader.load_many([1, [2]]) if many else loader([2]))
+    with batchio.scope() if scoped else batchio.observe(batchio.Observer()), pytest.raises(TypeError) as caught:
+        (loader.load_many([1, [2]]) if many else loader([2]))
     assert str(caught.value) == (
         "e: a key of type list cannot be hashed: [2]; use a str, an int, a tuple ..., or give the loader key=... to "
         "make one"
@@ -407,7 +410,7 @@ async def test_keyword_only_parameters_are_parameters_of_the_load() -> None:
         lambda **params: title(1, **params),
         lambda **params: title.load_many([1], **params),
         lambda **params: title.clear(1, **params),
-        lambda **params: title.clear_all(**params),
+        lambda **params: title.clear_all(**params),  # noqa: PLW0108 - as the others
         lambda **params: title.prime(1, "x", **params),
     ],
     ids=["load", "load_many", "clear", "clear_all", "prime"],
@@ -423,7 +426,7 @@ async def test_wrong_parameters_are_refused_at_the_call(call: Any) -> None:
 
 async def test_a_loader_without_parameters_says_so() -> None:
     """The message of an unknown parameter says that there are none."""
-    with pytest.raises(TypeError, match="e: there is no parameter locale; .* are: none"):
+    with pytest.raises(TypeError, match=r"e: there is no parameter locale; .* are: none"):
         Loader(echo, name="e")(1, locale="fr")
 
 

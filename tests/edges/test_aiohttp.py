@@ -27,7 +27,7 @@ class Site:
         await self.runner.setup()
         site = web.TCPSite(self.runner, "127.0.0.1", 0)
         await site.start()
-        self.address = "http://127.0.0.1:{}".format(self.runner.addresses[0][1])
+        self.address = f"http://127.0.0.1:{self.runner.addresses[0][1]}"
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -203,7 +203,7 @@ async def test_middlewares_are_inside_the_scope() -> None:
     runner = web.AppRunner(batchio.aiohttp.setup(app))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with ClientSession() as client, client.get("http://127.0.0.1:{}/".format(runner.addresses[0][1])) as response:
+    async with ClientSession() as client, client.get(f"http://127.0.0.1:{runner.addresses[0][1]}/") as response:
         assert await response.text() == "viewer"
     await runner.cleanup()
     assert batches == [["viewer"]]
