@@ -261,7 +261,7 @@ def test_an_interrupt_in_a_late_batch_leaves_the_tick_alive(private_loop: asynci
 
     async def busy() -> None:
         loads.append(fetch(1))
-        while True:  # noqa: ASYNC110 - a loop that is never idle is what this is about
+        while True:
             await asyncio.sleep(0)
 
     async def afterwards() -> list[Any]:

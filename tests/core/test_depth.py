@@ -126,7 +126,7 @@ async def test_a_wave_comes_back_up_among_spinning_tasks(gather: Gather) -> None
     over = False
 
     async def spin() -> None:
-        while not over:  # noqa: ASYNC110 - spinning is what this is about
+        while not over:
             await asyncio.sleep(0)
 
     spinners = [asyncio.create_task(spin()) for _ in range(3)]

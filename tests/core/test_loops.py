@@ -10,7 +10,7 @@ import textwrap
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import pytest

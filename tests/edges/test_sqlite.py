@@ -55,7 +55,7 @@ class Hold:
 
     async def until_reached(self) -> None:
         """Wait, in a loop, until a statement runs that holds."""
-        while not self.reached.is_set():  # noqa: ASYNC110 - a thread sets it
+        while not self.reached.is_set():
             await asyncio.sleep(0)
 
 
