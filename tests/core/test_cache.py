@@ -128,7 +128,7 @@ def test_a_cache_of_nothing_is_refused(count: int) -> None:
 
 
 async def test_keys_of_different_types_are_different_keys(store: Store) -> None:
-    """1, True and 1.0 are three keys to a cache, also inside tuples and named tuples."""
+    """1, True and 1.0 are three keys to a cache, also inside tuples, named tuples and frozen sets."""
 
     class Point(NamedTuple):
         x: Any
@@ -138,6 +138,7 @@ async def test_keys_of_different_types_are_different_keys(store: Store) -> None:
         [(1, 2), (True, 2)],
         [(1, (2,)), (1, (2.0,))],
         [Point(1), Point(True), (1,)],
+        [frozenset({1, 2}), frozenset({True, 2}), frozenset({(1, 2)}), frozenset({(1.0, 2)})],
     ]
     for keys in alike:
         for place, key in enumerate(keys):

@@ -430,6 +430,13 @@ async def test_a_loader_without_parameters_says_so() -> None:
         Loader(echo, name="e")(1, locale="fr")
 
 
+async def test_a_parameter_that_cannot_be_hashed_is_refused_at_the_call() -> None:
+    """Parameters are part of the key, so they are hashable; the message names the parameter."""
+    for call in (title.load, title.load_many, title.clear):
+        with pytest.raises(TypeError, match="title: the parameter locale cannot be hashed: a list"):
+            call([1], locale=["fr"])  # type: ignore[operator]
+
+
 async def test_bind_fixes_parameters() -> None:
     """A bound loader is the same loader: it shares batches, memo and name, and can be bound further."""
     french = title.bind(locale="fr")

@@ -117,7 +117,7 @@ def test_a_loader_that_did_nothing_has_no_batches() -> None:
     local: batchio.Loader[int, int] = batchio.Loader(depot_items.load_batch, name="local")
     with record() as recorded:
         pass
-    assert recorded.batches("doubles") == []
+    assert recorded.batches("test_testing_record:doubles") == []
     assert recorded.batches(local) == []
     assert recorded.names() == []
 

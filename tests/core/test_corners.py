@@ -1,0 +1,326 @@
+"""Promises that only rare programs lean on: two things at once, keys that misbehave, a task that never ran."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+import batchio
+from batchio import Limits
+from batchio._core import dispatch, tick
+from batchio._core.events import BatchDispatched
+from batchio.testing import record
+
+
+class Held:
+    """A loader whose batches wait until they are let go; the first one may fail."""
+
+    def __init__(self, *, fails: bool = False, **options: Any) -> None:
+        self.batches: list[list[Any]] = []
+        self.go = asyncio.Event()
+        self.fails = fails
+        self.loader = batchio.Loader(self.fetch, name="held", **options)
+
+    async def fetch(self, keys: list[Any]) -> dict[Any, int]:
+        self.batches.append(keys)
+        mine = len(self.batches)
+        await self.go.wait()
+        if self.fails and mine == 1:
+            raise ValueError("the first one fails")
+        return dict.fromkeys(keys, mine)
+
+    async def left(self, count: int = 1) -> None:
+        """Wait until so many batches have left."""
+        while len(self.batches) < count:
+            await asyncio.sleep(0)
+
+
+# --- memos and flights --------------------------------------------------------------------------------------------
+
+
+async def test_a_load_joins_what_a_cancelled_load_many_left_under_way() -> None:
+    """The caller of a load_many went away after it left; a load of the same scope joins its flight."""
+    held = Held()
+    with batchio.scope():
+        many = held.loader.load_many([1, 2])
+        await held.left()
+        many.cancel()
+        one = held.loader(1)
+        held.go.set()
+        assert await one == await held.loader(2) == 1
+    assert held.batches == [[1, 2]]
+
+
+async def test_loads_of_one_key_that_all_went_away_are_not_fetched_and_not_remembered() -> None:
+    """Two scopes' loads of a key are cancelled in the queue: nothing leaves, and each scope's next load asks anew."""
+    held = Held()
+    held.go.set()
+    with batchio.scope():
+        held.loader(1).cancel()
+        with batchio.scope():
+            held.loader(1).cancel()
+            await batchio.drain()
+            assert held.batches == []
+            assert await held.loader(1) == 1
+        assert await held.loader(1) == 2
+
+
+async def test_a_scope_finds_its_flight_though_a_stranger_has_queued_the_key_again() -> None:
+    """A stranger's load of the same key waits in the queue; the scope's own second load joins the scope's own flight."""
+    held = Held()
+    with batchio.scope():
+        first = held.loader(1)
+        await held.left()
+        with batchio.scope():
+            stranger = held.loader(1)
+        second = held.loader(1)
+        held.go.set()
+        assert (await first, await second, await stranger) == (1, 1, 2)
+
+
+@pytest.mark.parametrize("left", [False, True], ids=["queued", "in flight"])
+async def test_a_third_load_joins_where_a_load_many_and_a_load_stand_already(left: bool) -> None:
+    """However many of a scope's calls wait for a key, the next one joins them."""
+    held = Held()
+    with batchio.scope():
+        loads = [held.loader.load_many([1]), held.loader.load_many([1])]
+        if left:
+            await held.left()
+        loads += [held.loader.load_many([1]), held.loader.load_many([1, 2])]
+        held.go.set()
+        assert [(await load)[0] for load in loads] == [1] * 4
+    assert held.batches == ([[1], [2]] if left else [[1, 2]])
+
+
+async def test_an_old_flights_error_does_not_forget_the_load_that_came_after_clear() -> None:
+    """clear cuts a key loose: when the old flight fails, the new one is still what the scope joins."""
+    held = Held(fails=True)
+    with batchio.scope():
+        old = held.loader(1)
+        await held.left()
+        held.loader.clear(1)
+        new = held.loader(1)
+        await held.left(2)
+        held.go.set()
+        with pytest.raises(ValueError, match="the first one fails"):
+            await old
+        assert await held.loader(1) == await new == 2
+    assert held.batches == [[1], [1]]
+
+
+async def test_a_batch_function_may_load_new_keys_and_join_a_flight_at_once() -> None:
+    """A load that joins and one that is queued, made in the same moment by one batch function, are both answered."""
+    held = Held(coalesce=True)
+
+    @batchio.loader
+    async def front(keys: list[int]) -> dict[int, list[int]]:
+        loads = [held.loader(2), held.loader(1)]
+        held.go.set()
+        return {key: [await load for load in loads] for key in keys}
+
+    first = held.loader(1)
+    await held.left()
+    assert (await front(0), await first) == ([2, 1], 1)
+
+
+# --- queues -------------------------------------------------------------------------------------------------------
+
+
+async def test_keys_that_nobody_wants_any_more_take_no_room_in_a_batch() -> None:
+    """A queue longer than a batch leaves without those of its keys whose callers went away, in order."""
+    held = Held(limits=Limits(max_batch_size=2))
+    held.go.set()
+    loads = [held.loader(key) for key in range(6)]
+    for load in loads[:3] + loads[4:]:
+        load.cancel()
+    assert await loads[3] == 1
+    assert held.batches == [[3]]
+
+
+async def test_a_key_that_waits_already_needs_no_room() -> None:
+    """A full queue still takes loads of the keys that stand in it."""
+    held = Held(limits=Limits(max_queued=2))
+    held.go.set()
+    first = held.loader.load_many([1, 2])
+    again = held.loader.load_many([2, 1])
+    for _ in range(3):
+        with pytest.raises(batchio.QueueFull):
+            held.loader(3)
+    assert [await first, await again, await held.loader(3)] == [[1, 1], [1, 1], 2]
+
+
+async def test_what_a_loop_has_to_do_can_be_said_in_lines() -> None:
+    """A line for each loader with keys queued or batches in flight, for messages about a hang."""
+    loop = asyncio.get_running_loop()
+    assert tick.describe(loop) == []
+    held = Held()
+    load = held.loader(1)
+    assert tick.describe(loop) == ["held: 1 keys queued, 0 batches in flight"]
+    assert [repr(queue) for queue in getattr(loop, tick.ATTRIBUTE).queues.values()] == [
+        "<Queue held: 1 keys queued, 0 batches in flight>"
+    ]
+    held.go.set()
+    await load
+    assert tick.describe(loop) == []
+
+
+# --- keys that misbehave ------------------------------------------------------------------------------------------
+
+
+class Touchy:
+    """Keys that all have one hash, and that at times cannot be compared."""
+
+    def __init__(self) -> None:
+        self.calm = True
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        if not self.calm:
+            raise TypeError("touch me not")
+        return self is other
+
+
+async def test_an_error_of_a_keys_own_comparison_is_raised_at_the_call() -> None:
+    """A TypeError that is not about hashing reaches the caller as it is, and the loads before it are answered."""
+    held = Held()
+    held.go.set()
+    first, second = Touchy(), Touchy()
+    load = held.loader(first)
+    first.calm = second.calm = False
+    with pytest.raises(TypeError, match=r"^touch me not$"):
+        held.loader(second)
+    assert await load == 1
+
+
+async def test_keys_that_cannot_be_compared_when_they_leave_are_told_and_hold_up_nobody() -> None:
+    """An error of a key's own, when its batch is made up, is given to the waiters of that loader; others go on."""
+    touchy, calm = Held(limits=Limits(max_batch_size=2)), Held()
+    calm.go.set()
+    keys = [Touchy() for _ in range(3)]
+    loads = [touchy.loader(key) for key in keys]
+    other = calm.loader(1)
+    for key in keys:
+        key.calm = False
+    errors = await asyncio.gather(*loads, return_exceptions=True)
+    assert [str(error) for error in errors] == ["touch me not"] * 3
+    assert await other == 1
+
+
+# --- batches that end early ---------------------------------------------------------------------------------------
+
+
+def lazily(loop: Any, work: Any, context: Any, name: str) -> asyncio.Task[Any]:
+    """Begin a task as Python 3.11 does: on the next pass of the loop."""
+    return asyncio.Task(work, loop=loop, context=context, name=name)
+
+
+async def test_a_batch_that_is_cancelled_before_its_first_step_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever cancels all tasks of a loop, as asyncio.run does at its end, leaves no load hanging."""
+    monkeypatch.setattr(dispatch, "begin", lazily)
+    held = Held()
+    load = held.loader(1)
+
+    def cancel_all(event: BatchDispatched) -> None:
+        asyncio.get_running_loop().call_soon(cancel_batches)
+
+    def cancel_batches() -> None:
+        for task in asyncio.all_tasks():
+            if "batchio" in task.get_name():
+                task.cancel()
+
+    class Cancelling(batchio.Observer):
+        on_dispatch = staticmethod(cancel_all)  # type: ignore[assignment]
+
+    with batchio.observe(Cancelling()), pytest.raises(batchio.BatchAborted, match="held: the batch function was canc"):
+        await load
+    assert held.batches == []
+    assert repr(held.loader) == "<Loader held>"
+    held.go.set()
+    assert await held.loader(1) == 1
+
+
+async def test_a_batch_that_times_out_while_its_cache_is_asked_is_cancelled() -> None:
+    """The time of a batch counts from dispatch, also when the cache is what takes long; that is no miss."""
+
+    class Slow:
+        def bind(self, *args: Any) -> Any:
+            return self
+
+        async def get_many(self, keys: Any) -> Any:
+            await asyncio.Event().wait()
+
+    held = Held(cache=Slow(), limits=Limits(timeout=0.01, cache_timeout=30))
+    with pytest.raises(batchio.BatchTimeout):
+        await held.loader(1)
+    await batchio.drain()
+    assert held.batches == []
+
+
+def test_batches_of_one_tick_all_start_though_the_program_is_told_to_exit() -> None:
+    """SystemExit out of an observer ends the loop's run; on the next run the other batches of that tick are there."""
+    loop = asyncio.new_event_loop()
+
+    class Exiting(batchio.Observer):
+        def on_dispatch(self, event: BatchDispatched) -> None:
+            if event.loader == "exits":
+                raise SystemExit(3)
+
+    async def answer(keys: list[int]) -> list[int]:
+        return keys
+
+    exits, other = batchio.Loader(answer, name="exits"), batchio.Loader(answer, name="other")
+
+    async def main() -> list[asyncio.Future[Any]]:
+        kept.extend((exits(1), other(2)))
+        await asyncio.gather(*kept)
+        return kept
+
+    kept: list[asyncio.Future[Any]] = []
+    task = loop.create_task(main())
+    with batchio.observe(Exiting()), pytest.raises(SystemExit):
+        loop.run_until_complete(task)
+    assert loop.run_until_complete(kept[1]) == 2
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        loop.run_until_complete(task)
+    loop.close()
+
+
+async def test_a_task_that_waits_in_a_gather_says_so() -> None:
+    """The repr of a task names the gather, how many it waits for, and which one it is at."""
+    held = Held()
+    task = asyncio.create_task(batchio.gather(held.loader(1), held.loader(2)))
+    await held.left()
+    assert "wait_for=<gather of 2, waiting for <Future pending" in repr(task)
+    held.go.set()
+    assert await task == (1, 1)
+
+
+async def test_a_gather_that_is_closed_leaves_its_futures_alone() -> None:
+    """A coroutine that is thrown away while it waits takes no future with it."""
+    future = asyncio.get_running_loop().create_future()
+    waiting = batchio.gather(future)
+    waiting.send(None)
+    waiting.close()
+    assert not future.done()
+
+
+async def test_an_error_that_is_thrown_into_a_gather_cancels_what_it_waits_for() -> None:
+    """Whoever steps a gather by hand and throws into it ends its children as a cancellation does."""
+    future = asyncio.get_running_loop().create_future()
+    waiting = batchio.gather(future)
+    waiting.send(None)
+    with pytest.raises(asyncio.CancelledError):
+        waiting.throw(ValueError("from outside"))
+    assert future.cancelled()
+
+
+async def test_an_empty_load_many_is_answered_at_once() -> None:
+    """No keys, no batch."""
+    with record() as recorded:
+        assert Held().loader.load_many([]).result() == []
+    assert recorded.events == []
