@@ -142,7 +142,6 @@ class Batch:
 
     __slots__ = (
         "above",
-        "begun",
         "context",
         "deadline",
         "definition",
@@ -181,14 +180,13 @@ class Batch:
         self.above: Batch | None = None  # the batch that asked for all its keys, when it was one and nobody else
         self.loaders = definition.alone  # the loaders that its chain passes through
         self.depth = 0
-        self.milestone: Batch | None = None  # the ancestor at the largest power of two: see find_cycle
+        self.milestone: Any = None  # the ancestor at the largest power of two: see find_cycle
         if self.parents:
             self._continue_chain()
         self.loose: set[Any] = set()  # keys that were cleared meanwhile: no later load joins them
         self.left = 0.0
         self.error: BaseException | None = None
         self.stuck = False  # timed out, and its task has not ended
-        self.begun = False  # its task has run
         self.ended = False  # its task is over
         self.task: Any = None
         self.deadline: float | None = None  # on the loop's clock
@@ -278,9 +276,8 @@ class Batch:
     def fail(self, error: BaseException, keys: Iterable[Any] | None = None) -> None:
         """Give the keys named, or all that still wait, an error."""
         for key in list(self.waiters if keys is None else keys):
-            if key in self.waiters:
-                self.error = error if self.error is None else self.error
-                self._fail(key, error)
+            self.error = error if self.error is None else self.error
+            self._fail(key, error)
 
     def _missing(self, key: Any) -> Any:
         definition = self.definition
@@ -322,8 +319,7 @@ def _earlier(batch: Batch) -> Iterator[Batch]:
             return
         yield above
         above = above.above
-    if batch.milestone is not None:
-        yield batch.milestone
+    yield batch.milestone
 
 
 def _holds(batch: Batch, earlier: Batch) -> bool:

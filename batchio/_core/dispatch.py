@@ -12,6 +12,7 @@ Rules of this room:
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
@@ -39,14 +40,22 @@ HERD_WAITS = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.5, 0.5, 
 
 def start(dispatcher: Dispatcher, batch: Batch, reason: str) -> None:
     """Send a batch that was cut off its queue on its way."""
-    definition = batch.definition
     batch.left = dispatcher.loop.time()
-    if events.on_dispatch:
-        events.tell(events.on_dispatch, _dispatched(batch, reason))
-    if batch.group.parent is not None and (cycle := find_cycle(batch)) is not None:
-        batch.fail(cycle)
-        _over(dispatcher, batch)
-        return
+    try:
+        if events.on_dispatch:
+            events.tell(events.on_dispatch, _dispatched(batch, reason))
+    finally:  # Ctrl-C in an observer is passed on, and the batch leaves all the same
+        cycle = None if batch.group.parent is None else find_cycle(batch)
+        if cycle is None:
+            _begin(dispatcher, batch)
+        else:
+            batch.fail(cycle)
+            _over(dispatcher, batch)
+
+
+def _begin(dispatcher: Dispatcher, batch: Batch) -> None:
+    """Give a batch its time and its task, in a context that is nobody's, or a copy of its scope's."""
+    definition = batch.definition
     if definition.limits.timeout is not None:
         dispatcher.limit(batch, definition.limits.timeout)
     context = Context() if batch.context is None else batch.context.copy()
@@ -54,11 +63,9 @@ def start(dispatcher: Dispatcher, batch: Batch, reason: str) -> None:
     context.run(inside.set, batch)
     task = begin(dispatcher.loop, _run(dispatcher, batch), context, f"batchio {definition.name}")
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # a loop that is closed takes its batches with it
-    if not batch.ended:
-        batch.task = task
-        dispatcher.tasks.add(task)
-    if not batch.begun:  # Python 3.11 cannot begin it at once, and a task that is cancelled now would never run
-        task.add_done_callback(lambda _: _never_ran(dispatcher, batch))
+    batch.task = None if batch.ended else task
+    dispatcher.tasks.add(task)
+    task.add_done_callback(functools.partial(_task_over, dispatcher, batch))
 
 
 def _dispatched(batch: Batch, reason: str) -> events.BatchDispatched:
@@ -79,7 +86,6 @@ async def _run(dispatcher: Dispatcher, batch: Batch) -> None:
     """The life of a batch, in its own task."""
     definition = batch.definition
     cache = None if definition.stand_ins else definition.cache
-    batch.begun = True
     try:
         if cache is None:
             await _fetch(definition, batch, batch.keys)
@@ -87,36 +93,28 @@ async def _run(dispatcher: Dispatcher, batch: Batch) -> None:
             await _through_cache(dispatcher, definition, cache, batch)
     except BaseException as error:
         _abort(dispatcher, batch, error)
-        if isinstance(error, (KeyboardInterrupt, SystemExit)):  # for the loop's owner; the waiters are told
-            _look_at_error_of(asyncio.current_task())
-            raise
-        if isinstance(error, asyncio.CancelledError):
+        if isinstance(error, (KeyboardInterrupt, SystemExit, asyncio.CancelledError)):  # for the loop and its owner
             raise
     finally:
         _end(dispatcher, batch)
 
 
-def _never_ran(dispatcher: Dispatcher, batch: Batch) -> None:
-    """The task of a batch was cancelled before its first step."""
-    if not batch.begun:
+def _task_over(dispatcher: Dispatcher, batch: Batch, task: asyncio.Task[None]) -> None:
+    """The task of a batch is over; before its first step, when it was cancelled at once (Python 3.11)."""
+    dispatcher.tasks.discard(task)
+    if not batch.ended:
         _abort(dispatcher, batch, asyncio.CancelledError())
         _end(dispatcher, batch)
+    if not task.cancelled():
+        task.exception()  # KeyboardInterrupt or SystemExit: the loop has passed it on to its owner
 
 
 def _end(dispatcher: Dispatcher, batch: Batch) -> None:
-    """The task of a batch is over."""
+    """The function of a batch has come to its end."""
     batch.ended = True
     batch.owners = {}
-    if batch.task is not None:
-        dispatcher.tasks.discard(batch.task)
-        batch.task = None
+    batch.task = None
     _over(dispatcher, batch)
-
-
-def _look_at_error_of(task: asyncio.Task[Any] | None) -> None:
-    """The error goes through the loop to its owner, so it need not be reported as never retrieved too."""
-    if task is not None:
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 def _abort(dispatcher: Dispatcher, batch: Batch, error: BaseException) -> None:

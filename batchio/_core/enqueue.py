@@ -35,17 +35,19 @@ def ask(
     dispatcher = getattr(loop, ATTRIBUTE, None) or dispatcher_on(loop)
     queue = dispatcher.queues.get(definition) or dispatcher.queue_of(definition)
     asking = _asking(dispatcher)
-    place = _pending(queue, scope, memo, bound, key, asking)
-    if joins := place is not None:
-        remember = memo if definition.coalesce else None
-    else:
-        parent = _parent(definition, asking)
-        place = _group(dispatcher, queue, scope, bound, parent, (key,))
-        remember = memo if parent is None else None
+    place: Any = _pending(queue, scope, memo, bound, key, asking)
+    parent = None if place is not None else _parent(definition, asking)
+    group = None if place is not None else _group(dispatcher, queue, scope, bound, parent, (key,))
     future = asyncio.Future(loop=loop) if dispatcher.watch is None else dispatcher.watch.load(definition.name, loop)
     if events.on_load:
-        tell_loads(definition, (key,), bound, memo_hit=joins)
-    _stand(queue, place, key, future, asking)
+        tell_loads(definition, (key,), bound, memo_hit=group is None)
+    if group is None:
+        remember = memo if definition.coalesce else None
+        join(place.waiters, key, future)
+    else:
+        remember = memo if parent is None else None
+        place = group
+        _stand(queue, group, key, future, asking)
     if remember is not None:
         remember.asked[key] = future
         place.owners[future] = remember
@@ -86,7 +88,7 @@ def ask_many(
     for key, place in places:
         if remember is not None:
             remember.asked.setdefault(key, many)  # a flight of another scope, with which it coalesces
-        _stand(queue, place, key, many, asking)
+        join(place.waiters, key, many)
         _announce(dispatcher, queue, place, asking)
     if group is not None:
         _stand_all(queue, group, dict.fromkeys(fresh, many), remember, asking)
@@ -183,13 +185,13 @@ def _group(
     return group
 
 
-def _stand(queue: Queue, place: Group | Batch, key: Any, waiter: Any, asking: Batch | None) -> None:
-    """Put a waiter in its place, next to others or, in a group, alone."""
-    if key in place.waiters:
-        join(place.waiters, key, waiter)
-    elif isinstance(place, Group):
-        place.waiters[key] = waiter
-        _count(queue, place, 1, asking)
+def _stand(queue: Queue, group: Group, key: Any, waiter: Any, asking: Batch | None) -> None:
+    """Put a waiter in a group, alone or next to strangers who want the same key."""
+    if key in group.waiters:
+        join(group.waiters, key, waiter)
+    else:
+        group.waiters[key] = waiter
+        _count(queue, group, 1, asking)
 
 
 def _stand_all(queue: Queue, group: Group, waiters: dict[Any, Many], memo: Memo | None, asking: Batch | None) -> None:

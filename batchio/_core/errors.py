@@ -199,9 +199,8 @@ def _copy_members(error: Exception, twin: Exception) -> None:
     twin.__dict__.update(error.__dict__)
     if notes := getattr(error, "__notes__", None):
         twin.__notes__ = list(notes)
-    for klass in type(error).__mro__:
-        if klass is BaseException:
-            break
+    family = type(error).__mro__
+    for klass in family[: family.index(BaseException)]:
         for name, member in vars(klass).items():
             value = getattr(error, name, None) if isinstance(member, types.MemberDescriptorType) else None
             if value is not None and getattr(twin, name, None) is not value:  # OSError shows errno=None if it is set

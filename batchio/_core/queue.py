@@ -28,6 +28,12 @@ def group_name(params: Params, scope: Any, parent: Batch | None) -> Any:
     return (params, scope, parent) if params or scope is not None or parent is not None else None
 
 
+def _stands(place: Group | Batch, key: Any, waiter: Waiter) -> bool:
+    """Whether a waiter stands for a key in a place, alone or among several."""
+    entry = place.waiters.get(key)
+    return entry is waiter or (type(entry) is Several and (waiter in place.owners or stands_in(entry, waiter)))
+
+
 class Queue:
     """The keys of one loader that wait to leave, on one event loop, and its batches under way."""
 
@@ -79,11 +85,7 @@ class Queue:
         """Where a memo's waiter stands: in its group that has not left, or in a batch that has not answered it."""
         group = self.groups.get(group_name(params, scope, None))
         places: Iterable[Group | Batch] = self.running if group is None else (group, *self.running)
-        for place in places:
-            entry = place.waiters.get(key)
-            if entry is waiter or (type(entry) is Several and (waiter in place.owners or stands_in(entry, waiter))):
-                return place
-        return None
+        return next((place for place in places if _stands(place, key, waiter)), None)
 
     def in_flight(self, key: Any, params: Params) -> Batch | None:
         """The youngest batch that is fetching a key for anybody, for loaders that say ``coalesce=True``."""
@@ -227,9 +229,8 @@ class Queue:
 
     def release(self, batch: Batch) -> None:
         """A batch has answered all its waiters, or timed out: its slot is free."""
-        if batch in self.running:
-            del self.running[batch]
-            self.taken -= batch.slot
+        del self.running[batch]
+        self.taken -= batch.slot
 
     def _fail_if_choked(self) -> None:
         """With as many stuck batches as are borne, keys would wait for ever: they are told."""

@@ -46,6 +46,8 @@ PATIENCE = 8
 PATIENCE_WHEN_BUSY = 3
 PATIENCE_WITHOUT_READY = 3
 
+EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+
 CLOCK_STEP = 1e-6  # seconds; a loop may ring a timer early by its clock's resolution
 
 Start = Callable[[Any, Any, str], None]
@@ -190,9 +192,8 @@ class Dispatcher:
     def own(self, work: Coroutine[Any, Any, Any], context: Context, name: str) -> asyncio.Task[Any]:
         """Run a coroutine in a task that no caller can cancel, begun at once where the Python version can."""
         task = begin(self.loop, work, context, name)
-        if not task.done():
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
         return task
 
     def limit(self, batch: Batch, seconds: float) -> None:
@@ -219,15 +220,9 @@ class Dispatcher:
             self._set_alarm(min(later))
 
 
-if sys.version_info >= (3, 12):
-
-    def begin(loop: Any, work: Any, context: Context, name: str) -> asyncio.Task[Any]:
-        return asyncio.Task(work, loop=loop, context=context, name=name, eager_start=True)
-
-else:
-
-    def begin(loop: Any, work: Any, context: Context, name: str) -> asyncio.Task[Any]:
-        return asyncio.Task(work, loop=loop, context=context, name=name)
+def begin(loop: Any, work: Any, context: Context, name: str) -> asyncio.Task[Any]:
+    """A task that has taken its first step already, where the Python version can."""
+    return asyncio.Task(work, loop=loop, context=context, name=name, **EAGER)
 
 
 def dispatcher_of(loop: asyncio.AbstractEventLoop, start: Start, expire: Expire) -> Dispatcher:

@@ -420,7 +420,7 @@ async def test_a_timeout_around_a_gather(gather: Gather) -> None:
     """asyncio.timeout gets its cancellation back, and the caller's count is as before."""
     child = Child()
     with pytest.raises(TimeoutError):
-        await in_time(gather(child.run(), give(1)), 0.001)
+        await in_time(gather(child.run(), give(1)), 0.05)
     assert child.said == ["cancelled"]
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
     assert list(await gather(give(1), give(2))) == [1, 2]
