@@ -38,11 +38,11 @@ ATTRIBUTE = "_batchio_dispatcher"
 
 # Passes without a new key after which a loop that is not idle lets its queues go.
 #
-# asyncio: a wave that comes back up through nested gathers brings a key every second or third pass, so the first time
-# we are patient. A loop that was busy then is busy for good (somebody polls, spins or streams), and every pass costs
-# a round through all its callbacks, so from then on 3, until it is seen idle.
+# asyncio: a tree of n gathers with nothing to load on the way takes n passes to its first key, so the first time we are
+# patient, and ``max_delay`` is the bound that counts. A loop that was busy then is busy for good (somebody polls, spins
+# or streams), and every pass costs a round through all its callbacks, so from then on 3, until it is seen idle.
 # uvloop shows no idleness, so each tick pays for its patience: 3 is the least that keeps late askers together.
-PATIENCE = 8
+PATIENCE = 64
 PATIENCE_WHEN_BUSY = 3
 PATIENCE_WITHOUT_READY = 3
 
@@ -109,8 +109,7 @@ class Dispatcher:
             self._patience = self._usual
             self._leave("idle")
         elif self._is_quiet():
-            if self._ready is not None:
-                self._patience = PATIENCE_WHEN_BUSY
+            self._patience = PATIENCE_WHEN_BUSY
             self._leave("quiet")
         else:
             self.loop.call_soon(self._check, context=self._context)
@@ -132,6 +131,7 @@ class Dispatcher:
             self._worked_since = time.thread_time()
         late = [queue for queue in self._due if self._is_late(queue, now - queue.since(now))]
         if late:
+            self._patience = PATIENCE_WHEN_BUSY
             self._due = [queue for queue in self._due if queue not in late]
             self._send(late, "max_delay")
 

@@ -120,13 +120,15 @@ async def test_an_idle_loop_lets_a_queue_go_at_once() -> None:
 
 
 async def test_a_spinning_task_does_not_hold_a_queue() -> None:
-    """With tasks that spin, a key leaves after a few passes that bring no new one, long before max_delay."""
+    """With tasks that spin, a key leaves after some passes that bring no new one, long before max_delay, and soon then."""
     loader = users(Source(), max_delay=1000.0)
     spinning = [asyncio.create_task(spin(1.0, 0.001)) for _ in range(3)]
     with record() as recorded:
         at, _ = await outcome(loader(1))
-    assert [event.reason for event in dispatched(recorded)] == ["quiet"]
-    assert at <= 0.045  # 15 passes of three tasks that take a millisecond each
+        again, _ = await outcome(loader(2))
+    assert [event.reason for event in dispatched(recorded)] == ["quiet", "quiet"]
+    assert at <= 0.21  # 70 passes of three tasks that take a millisecond each
+    assert again - at <= 0.021  # 7 passes, now that the loop is known to be busy
     await asyncio.gather(*spinning)
 
 
