@@ -54,6 +54,7 @@ RAISES_NOTHING = {
     "batchio.Observer.on_dispatch",
     "batchio.Observer.on_done",
     "batchio.Observer.on_load",
+    "batchio.events.Subscription.close",
     "batchio.pytest_plugin.recorded",
     "batchio.sqlite.Database.close",
     "batchio.testing.Recorded.names",

@@ -70,6 +70,9 @@ class BoundCache(Protocol[K, V]):
 
         Returns:
             Hits, leases for the misses that the caller may fill, and keys that somebody else is filling.
+
+        Raises:
+            Exception: whatever the store raises when it fails; the loader takes that for a miss of all keys.
         """
 
     async def fill_many(self, values: Mapping[K, V], leases: Mapping[K, Any], ttl: float | None) -> None:
@@ -79,6 +82,9 @@ class BoundCache(Protocol[K, V]):
             values: values by key.
             leases: the tokens that ``get_many`` gave; a lease whose key has no value is given back.
             ttl: seconds that the values live, or None for as long as the store keeps them.
+
+        Raises:
+            Exception: whatever the store raises when it fails; the loader takes no notice but a line in the log.
         """
 
     async def set_many(self, values: Mapping[K, V], ttl: float | None) -> None:
@@ -87,6 +93,9 @@ class BoundCache(Protocol[K, V]):
         Args:
             values: values by key.
             ttl: seconds that the values live, or None.
+
+        Raises:
+            Exception: whatever the store raises when it fails.
         """
 
     async def delete_many(self, keys: Sequence[K]) -> None:
@@ -94,6 +103,9 @@ class BoundCache(Protocol[K, V]):
 
         Args:
             keys: the keys to forget; those that are not there are no error.
+
+        Raises:
+            Exception: whatever the store raises when it fails; ``invalidate`` gives it to the writer.
         """
 
 

@@ -183,6 +183,9 @@ class Observer:
 class Subscription:
     """What ``observe`` returns: ends the listening at ``close()`` or at the end of a ``with`` block.
 
+    Args:
+        observer: the object that is told.
+
     Example:
         >>> import batchio
         >>> with batchio.observe(batchio.Observer()) as subscription:
