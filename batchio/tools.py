@@ -185,13 +185,13 @@ def _children(aws: Sequence[Any], loop: asyncio.AbstractEventLoop) -> list[async
     All are looked at before the first is started, so that a bad argument leaves nothing half done.
     """
     for place, aw in enumerate(aws):
-        if problem := _problem(aw, loop):
+        if type(aw) is not CoroutineType and (problem := _problem(aw, loop)):
             _close_all(aws)
             raise problem(f"gather: argument {place + 1} of {len(aws)}")
     tasks: dict[int, asyncio.Future[Any]] = {}
     children = []
     for aw in aws:
-        if asyncio.isfuture(aw):
+        if isinstance(aw, asyncio.Future) or asyncio.isfuture(aw):
             children.append(aw)
         else:
             child = tasks.get(id(aw))
@@ -214,9 +214,7 @@ def _close_all(aws: Sequence[Any]) -> None:
 
 def _problem(aw: Any, loop: asyncio.AbstractEventLoop) -> Callable[[str], Exception] | None:
     """What is wrong with an argument, as a function of the words that name it."""
-    if type(aw) is CoroutineType:
-        return None
-    if asyncio.isfuture(aw):
+    if isinstance(aw, asyncio.Future) or asyncio.isfuture(aw):
         if aw.get_loop() is loop:
             return None
         return lambda which: ValueError(f"{which} is a future of another event loop")

@@ -34,8 +34,10 @@ def ask(
     hash(key)  # raises here, before anything is made
     dispatcher = getattr(loop, ATTRIBUTE, None) or dispatcher_on(loop)
     queue = dispatcher.queues.get(definition) or dispatcher.queue_of(definition)
-    asking = _asking(dispatcher)
-    place: Any = _pending(queue, scope, memo, bound, key, asking)
+    asking = None if inside.get() is None else _asking(dispatcher)
+    place: Any = None
+    if definition.coalesce or (memo is not None and key in memo.asked):
+        place = _pending(queue, scope, memo, bound, key, asking)
     parent = None if place is not None else _parent(definition, asking)
     group = None if place is not None else _group(dispatcher, queue, scope, bound, parent, (key,))
     future = asyncio.Future(loop=loop) if dispatcher.watch is None else dispatcher.watch.load(definition.name, loop)

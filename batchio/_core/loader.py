@@ -30,7 +30,7 @@ from batchio._core.cache import Cache
 from batchio._core.enqueue import answered, ask, ask_many, dispatcher_on, running, tell_loads
 from batchio._core.errors import BatchAborted, BatchTimeout, show_key
 from batchio._core.options import MISSING, Definition, Limits, Params, define, explain_unknown
-from batchio._core.scope import Memo, Scope, memo_of, seen_from
+from batchio._core.scope import Memo, Scope, current, memo_of, seen_from
 from batchio._core.tick import ATTRIBUTE
 
 __all__ = ["Loader", "loader"]
@@ -211,12 +211,14 @@ class Loader(Generic[K, V]):
         definition = self._definition
         wanted: Any = key if definition.key is None else definition.normal(key)
         bound = definition.bind({**self._given, **params}) if params or definition.parameters else ()
-        scope = seen_from(loop)
+        scope = current.get()
+        if scope is not None and scope._loop is not loop:
+            scope = seen_from(loop)
         try:
             if scope is None or not definition.memo:
                 return ask(definition, loop, scope, None, bound, wanted)
             name = (definition, bound) if bound else definition
-            memo = memo_of(scope, name)
+            memo = scope._memos.get(name) or memo_of(scope, name)
             done = memo.asked.get(wanted)
             if done is None and wanted in memo.values:
                 done = memo.asked[wanted] = answered(loop, memo.values[wanted])
