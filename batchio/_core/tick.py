@@ -39,10 +39,11 @@ ATTRIBUTE = "_batchio_dispatcher"
 # Passes without a new key after which a loop that is not idle lets its queues go.
 #
 # asyncio: a tree of n gathers with nothing to load on the way takes n passes to its first key, so the first time we are
-# patient, and ``max_delay`` is the bound that counts. A loop that was busy then is busy for good (somebody polls, spins
-# or streams), and every pass costs a round through all its callbacks, so from then on 3, until it is seen idle.
+# patient: 16 is deeper than pages are, and still soon for whoever turns the loop by hand. A loop that was busy then is
+# busy for good (somebody polls, spins or streams), and every pass costs a round through all its callbacks, so from then
+# on 3, until it is seen idle.
 # uvloop shows no idleness, so each tick pays for its patience: 3 is the least that keeps late askers together.
-PATIENCE = 64
+PATIENCE = 16
 PATIENCE_WHEN_BUSY = 3
 PATIENCE_WITHOUT_READY = 3
 
