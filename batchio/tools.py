@@ -151,7 +151,8 @@ async def _results(aws: Sequence[Any], *, return_exceptions: bool) -> list[Any]:
         raise asyncio.CancelledError(*_note_all(children, front.message))
     words = front.words
     if return_exceptions:
-        return [_error_of(child, words) or child.result() for child in children]
+        errors = [_error_of(child, words) for child in children]
+        return [child.result() if error is None else error for child, error in zip(children, errors, strict=True)]
     child = front = None  # type: ignore[assignment]  # see _taken
     children.reverse()
     return _taken(children, words)

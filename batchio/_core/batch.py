@@ -172,7 +172,7 @@ class Batch:
         self.group = group
         self.waiters = waiters  # those not yet answered
         self.owners = owners
-        self.context = group.context  # until it is started; nothing may hold a request's context after its end
+        self.context: Any = None  # until it is started; nothing may hold a request's context after its end
         self.keys: list[Any] = list(waiters)
         self.number = next(numbers)
         self.slot = slot
@@ -243,12 +243,13 @@ class Batch:
 
     def _give(self, key: Any, value: Any) -> None:
         """Answer the waiters of a key."""
-        waiter = self.waiters.pop(key)
+        waiter = self.waiters[key]
         if type(waiter) is Several:
             for one in waiter:
                 self._hand(key, one, value)
         else:
             self._hand(key, waiter, value)
+        del self.waiters[key]  # last: what raises before leaves the key to be failed
         if events.on_answer:
             events.tell(events.on_answer, events.KeyAnswered(self.definition.name, self.number, key, None))
 
@@ -262,7 +263,7 @@ class Batch:
 
     def _fail(self, key: Any, error: BaseException) -> None:
         """Fail the waiters of a key, each with an error of its own."""
-        waiter = self.waiters.pop(key)
+        waiter = self.waiters[key]
         for one in waiter if type(waiter) is Several else (waiter,):
             if type(one) is Many:
                 one.fail(key, separate(error))
@@ -270,14 +271,19 @@ class Batch:
                 forgo(self.owners, key, one)
                 if not one.done():
                     fail_future(one, separate(error))
+        del self.waiters[key]
         if events.on_answer:
             events.tell(events.on_answer, events.KeyAnswered(self.definition.name, self.number, key, error))
 
     def fail(self, error: BaseException, keys: Iterable[Any] | None = None) -> None:
         """Give the keys named, or all that still wait, an error."""
-        for key in list(self.waiters if keys is None else keys):
-            self.error = error if self.error is None else self.error
-            self._fail(key, error)
+        try:
+            for key in list(self.waiters if keys is None else keys):
+                self.error = error if self.error is None else self.error
+                self._fail(key, error)
+        except Exception:  # a key's __eq__ or the like: then all of them, without looking any of them up
+            waiters, self.waiters, self.owners = self.waiters, {}, {}
+            give_up(waiters.values(), error)
 
     def _missing(self, key: Any) -> Any:
         definition = self.definition
@@ -335,6 +341,15 @@ def forgo(owners: Owners, key: Any, waiter: Waiter) -> None:
         waiter.forgo(key)
     elif (memo := owners.pop(waiter, None)) is not None:
         memo.drop(key, waiter)
+
+
+def give_up(waiters: Iterable[Waiter], error: BaseException) -> None:
+    """The last resort when keys cannot be looked up: answer the callers, and leave the memos as they are."""
+    for waiter in waiters:
+        for one in waiter if type(waiter) is Several else (waiter,):
+            future = one.future if type(one) is Many else one
+            if not future.done():
+                fail_future(future, separate(error))
 
 
 def move_owners(waiter: Waiter, old: Owners, new: Owners) -> None:

@@ -94,6 +94,7 @@ async def _run(dispatcher: Dispatcher, batch: Batch) -> None:
     except BaseException as error:
         _abort(dispatcher, batch, error)
         if isinstance(error, (KeyboardInterrupt, SystemExit, asyncio.CancelledError)):  # for the loop and its owner
+            asyncio.current_task().add_done_callback(_retrieve)  # type: ignore[union-attr]
             raise
     finally:
         _end(dispatcher, batch)
@@ -105,8 +106,12 @@ def _task_over(dispatcher: Dispatcher, batch: Batch, task: asyncio.Task[None]) -
     if not batch.ended:
         _abort(dispatcher, batch, asyncio.CancelledError())
         _end(dispatcher, batch)
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """KeyboardInterrupt and SystemExit go through the loop to its owner; they need not be reported by it too."""
     if not task.cancelled():
-        task.exception()  # KeyboardInterrupt or SystemExit: the loop has passed it on to its owner
+        task.exception()
 
 
 def _end(dispatcher: Dispatcher, batch: Batch) -> None:
@@ -291,6 +296,8 @@ async def _through_cache(dispatcher: Dispatcher, definition: Definition, cache: 
         if not filling:
             return
         await asyncio.sleep(seconds)
+        if not batch.waiters:  # its time was over; a look-up would take leases that nobody redeems
+            return
         asked = [key for key in asked if key in filling]
     await _fetch(definition, batch, list(batch.waiters))  # whoever was filling is gone, or slower than we can wait
 

@@ -34,6 +34,8 @@ def ask(
     hash(key)  # raises here, before anything is made
     dispatcher = getattr(loop, ATTRIBUTE, None) or dispatcher_on(loop)
     queue = dispatcher.queues.get(definition) or dispatcher.queue_of(definition)
+    if queue.queued >= definition.limits.max_queued:
+        queue.sweep()
     asking = None if inside.get() is None else _asking(dispatcher)
     place: Any = None
     if definition.coalesce or (memo is not None and key in memo.asked):
@@ -41,8 +43,6 @@ def ask(
     parent = None if place is not None else _parent(definition, asking)
     group = None if place is not None else _group(dispatcher, queue, scope, bound, parent, (key,))
     future = asyncio.Future(loop=loop) if dispatcher.watch is None else dispatcher.watch.load(definition.name, loop)
-    if events.on_load:
-        tell_loads(definition, (key,), bound, memo_hit=group is None)
     if group is None:
         remember = memo if definition.coalesce else None
         join(place.waiters, key, future)
@@ -56,6 +56,8 @@ def ask(
     _announce(dispatcher, queue, place, asking)
     if definition.cancel_abandoned:
         future.add_done_callback(functools.partial(_went_away, loop, queue))
+    if events.on_load:  # last: an observer may load too
+        tell_loads(definition, (key,), bound, memo_hit=group is None)
     return future
 
 
@@ -77,6 +79,8 @@ def ask_many(
     fresh: dict[Any, Any] = dict.fromkeys(keys)
     dispatcher = getattr(loop, ATTRIBUTE, None) or dispatcher_on(loop)
     queue = dispatcher.queue_of(definition)
+    if queue.queued + len(fresh) > definition.limits.max_queued:
+        queue.sweep()
     asking = _asking(dispatcher)
     values, places = _sort_out(queue, scope, memo, bound, fresh, asking)
     parent = _parent(definition, asking)
@@ -84,9 +88,6 @@ def ask_many(
     future = asyncio.Future(loop=loop) if dispatcher.watch is None else dispatcher.watch.many(definition.name, loop)
     remember = memo if parent is None else None
     many = Many(future, keys, values, len(fresh) + len(places), remember, return_exceptions=return_exceptions)
-    if events.on_load:
-        tell_loads(definition, [key for key in dict.fromkeys(keys) if key not in fresh], bound, memo_hit=True)
-        tell_loads(definition, fresh, bound, memo_hit=False)
     for key, place in places:
         if remember is not None:
             remember.asked.setdefault(key, many)  # a flight of another scope, with which it coalesces
@@ -100,6 +101,9 @@ def ask_many(
     if definition.cancel_abandoned:
         future.add_done_callback(functools.partial(_went_away, loop, queue))
     dispatcher.settle(queue)
+    if events.on_load:
+        tell_loads(definition, [key for key in dict.fromkeys(keys) if key not in fresh], bound, memo_hit=True)
+        tell_loads(definition, fresh, bound, memo_hit=False)
     return future
 
 
@@ -177,7 +181,7 @@ def _group(
     if queue.queued + len(keys) > definition.limits.max_queued:
         group = queue.groups.get(group_name(bound, alone, parent))
         try:
-            queue.make_room(len(keys) if group is None else sum(key not in group.waiters for key in keys))
+            queue.check_room(len(keys) if group is None else sum(key not in group.waiters for key in keys))
         except QueueFull:
             dispatcher.settle(queue)
             raise

@@ -167,7 +167,9 @@ def separate(error: BaseException) -> Exception:
     elif not isinstance(error, Exception):
         twin = BatchAborted(f"the batch was aborted by {described(error)}")
     else:
-        twin = _copied(error) or BatchFailed(f"the batch failed with {described(error)}, which cannot be copied")
+        copied = _copied(error)
+        failed = f"the batch failed with {described(error)}, which cannot be copied"
+        twin = BatchFailed(failed) if copied is None else copied  # an exception may be false
     # one of our own that was never raised has no traceback to show: its cause says more
     ours = isinstance(error, BatchioError) and error.__traceback__ is None
     twin.__cause__ = error.__cause__ if ours else error

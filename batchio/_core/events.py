@@ -242,7 +242,9 @@ def tell(hooks: list[Entry], event: object) -> None:
     for _, hook, subscription in tuple(hooks):
         try:
             hook(event)
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # CancelledError too, of a future which the hook asked for its result
             subscription.close()
             log.exception("observer %r raised and was dropped", hook)
 

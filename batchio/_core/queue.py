@@ -16,11 +16,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from batchio._core.batch import Batch, Group, Owners, Several, Waiter, Waiters, forgo, move_owners, stands_in
+from batchio._core.batch import Batch, Group, Owners, Several, Waiter, Waiters, forgo, give_up, move_owners, stands_in
 from batchio._core.errors import BatchAborted, BatchTimeout, QueueFull
 from batchio._core.options import Definition, Params
 
-CHEAP_PURGE = 16  # a full queue is swept for cancelled loads once per so many refusals; see Queue.make_room
+CHEAP_PURGE = 16  # a full queue is swept for cancelled loads once per so many refusals; see Queue.sweep
 
 
 def group_name(params: Params, scope: Any, parent: Batch | None) -> Any:
@@ -96,17 +96,19 @@ class Queue:
 
     # -- room ------------------------------------------------------------------------------------------------------
 
-    def make_room(self, count: int) -> None:
-        """Raise QueueFull unless so many keys more may wait; loads whose callers are gone do not count.
+    def sweep(self) -> None:
+        """The queue looks full: take out loads whose callers are gone, before anything is looked up in it.
 
-        The sweep for those is not made at each refusal: under overload there are many, and a sweep walks 100,000 keys.
+        Not at each refusal: under overload there are many, and a sweep walks 100,000 keys.
         """
+        if self.refusals % CHEAP_PURGE == 0:
+            for group in self.groups.values():
+                self._drop_deserted(group)
+        self.refusals += 1
+
+    def check_room(self, count: int) -> None:
+        """Raise QueueFull unless so many keys more may wait."""
         most = self.definition.limits.max_queued
-        if self.queued + count > most:
-            if self.refusals % CHEAP_PURGE == 0:
-                for group in self.groups.values():
-                    self._drop_deserted(group)
-            self.refusals += 1
         if self.queued + count > most:
             raise QueueFull(
                 f"{self.definition.name}: {self.queued} keys wait already and {count} more came; max_queued is {most}. "
@@ -152,15 +154,18 @@ class Queue:
                 if name in self.groups:
                     again.append(name)
             names = again
+        self.queued = sum(len(group.waiters) for group in self.groups.values())
 
     def _cut_one(self, name: Any, group: Group) -> Batch | None:
         """The next batch of a group, or None when nobody wants its keys any more."""
         waiters, owners = self._take(name, group)
+        context = group.context
+        if not group.waiters:
+            group.context = None
         if not waiters:
             return None
         batch = Batch(self, self.definition, group, waiters, owners, slot=group.parent is None)
-        if not group.waiters:
-            group.context = None
+        batch.context = context
         self.running[batch] = None
         self.taken += batch.slot
         return batch
@@ -187,12 +192,16 @@ class Queue:
                 taken[key] = waiter
             if len(taken) == most:
                 break
-        for key in passed:
-            waiter = group.waiters.pop(key)
-            if key in taken:
-                move_owners(waiter, group.owners, owners)
-            else:
-                forgo(group.owners, key, waiter)
+        try:
+            for key in passed:
+                waiter = group.waiters.pop(key)
+                if key in taken:
+                    move_owners(waiter, group.owners, owners)
+                else:
+                    forgo(group.owners, key, waiter)
+        except Exception as error:  # a key's __eq__: those that are out already would be in no place at all
+            give_up(taken.values(), error)
+            raise
         self.queued -= len(passed)
         return taken, owners
 

@@ -120,6 +120,8 @@ class Scope:
 
     def __exit__(self, *exc_info: object) -> None:
         self._loop = _ENDED
+        for memo in self._memos.values():
+            memo.forget_all()  # a batch under way may hold the memo
         self._memos = {}
         self._context = None
         if self._token is not None:

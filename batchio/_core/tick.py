@@ -71,7 +71,8 @@ class Dispatcher:
         self.hints = bool(loop.get_debug() or getattr(loop, "batchio_hints", False))
         self._context = Context()  # no request's: observers are called in it, and a timer would keep it alive
         self.watch: Any = None  # what hints remember of this loop's loads; see the loader
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.Handle | None = None
+        self._rings_at = 0.0
         self._due: list[Queue] = []
         self._armed = False
         self._quiet = 0
@@ -200,12 +201,13 @@ class Dispatcher:
     def limit(self, batch: Batch, seconds: float) -> None:
         """See to it that a batch ends in time. One alarm serves all: a timer per batch would cost 2 us each."""
         batch.deadline = deadline = self.loop.time() + seconds
-        if self._alarm is None or deadline < self._alarm.when():
+        if self._alarm is None or deadline < self._rings_at:
             self._set_alarm(deadline)
 
     def _set_alarm(self, when: float) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
+        self._rings_at = when  # uvloop's handle may not know
         self._alarm = self.loop.call_at(when, self._ring, context=self._context)
 
     def _ring(self) -> None:
