@@ -256,9 +256,11 @@ class Batch:
     def _hand(self, key: Any, waiter: Waiter, value: Any) -> None:
         if type(waiter) is Many:
             waiter.take(key, value)
-        elif not waiter.done():
+            return
+        memo = self.owners.pop(waiter, None)
+        if not waiter.done():
             waiter.set_result(value)
-        elif (memo := self.owners.get(waiter)) is not None:  # its caller went away; the scope's memo keeps the answer
+        elif memo is not None:  # its caller went away; the scope's memo keeps the answer
             memo.keep(key, waiter, value)
 
     def _fail(self, key: Any, error: BaseException) -> None:

@@ -259,12 +259,14 @@ async def _call(definition: Definition, batch: Batch, keys: list[Any]) -> Mappin
 
 async def _stream(definition: Definition, batch: Batch, keys: list[Any], pairs: Any) -> Mapping[Any, Any]:
     """Answer each key as its pair comes; those that never came are missing. Whatever comes, the stream is closed."""
-    values = {}
+    values: dict[Any, Any] = {}
     try:
         async for item in pairs:
-            key, value = as_pair(definition, keys, item)
-            values[key] = value
-            batch.answer({key: value}, (key,))
+            pair = dict([as_pair(definition, keys, item)])
+            batch.answer(pair, list(pair))
+            if definition.cache is not None:
+                values.update(pair)
+            del item, pair  # while the next one is waited for, nobody but its readers holds an answer
     finally:
         if hasattr(pairs, "aclose"):
             await pairs.aclose()
