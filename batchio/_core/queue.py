@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
-from batchio._core.batch import Batch, Group, Owners, Several, Waiter, Waiters, forgo, give_up, move_owners, stands_in
+from batchio._core.batch import Batch, Group, Owners, Several, Waiter, Waiters, forgo, move_owners, stands_in
 from batchio._core.errors import BatchAborted, BatchTimeout, QueueFull
 from batchio._core.options import Definition, Params
 
@@ -187,21 +188,19 @@ class Queue:
         owners = {}
         passed = []
         for key, waiter in group.waiters.items():
-            passed.append(key)
-            if not waiter.done():
+            wanted = not waiter.done()
+            passed.append((key, waiter, wanted))
+            if wanted:
                 taken[key] = waiter
             if len(taken) == most:
                 break
-        try:
-            for key in passed:
-                waiter = group.waiters.pop(key)
-                if key in taken:
-                    move_owners(waiter, group.owners, owners)
-                else:
+        for key, waiter, wanted in passed:
+            del group.waiters[key]
+            if wanted:
+                move_owners(waiter, group.owners, owners)
+            else:
+                with suppress(Exception):  # a key's __eq__; those that are taken must not be lost for it
                     forgo(group.owners, key, waiter)
-        except Exception as error:  # a key's __eq__: those that are out already would be in no place at all
-            give_up(taken.values(), error)
-            raise
         self.queued -= len(passed)
         return taken, owners
 

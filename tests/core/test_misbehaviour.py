@@ -13,6 +13,7 @@ import pytest
 
 import batchio
 from batchio import Limits
+from batchio._core.batch import Several, give_up
 from batchio._core.tick import ATTRIBUTE
 
 request: ContextVar[Any] = ContextVar("request", default=None)
@@ -162,6 +163,18 @@ async def test_keys_that_cannot_be_compared_when_they_leave_hold_up_no_other_loa
     assert all(isinstance(answer, (int, Exception)) for answer in told[2:])
     dispatcher = getattr(asyncio.get_running_loop(), ATTRIBUTE)
     assert [queue.queued for queue in dispatcher.queues.values()] in ([], [0])
+
+
+async def test_the_last_resort_answers_those_who_wait_and_nobody_twice() -> None:
+    """When keys cannot be looked up any more, whoever has no answer gets an error of its own."""
+    loop = asyncio.get_running_loop()
+    done, open_, another = (loop.create_future() for _ in range(3))
+    done.set_result(1)
+    give_up([Several((done, open_)), another], error := ValueError("lost"))
+    assert done.result() == 1
+    assert [type(future.exception()) for future in (open_, another)] == [ValueError] * 2
+    assert open_.exception() is not another.exception()
+    assert error not in (open_.exception(), another.exception())
 
 
 async def test_an_observer_whose_hook_raises_cancelled_error_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
