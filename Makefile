@@ -40,7 +40,7 @@ help:
 	@echo "make clean      remove what make made"
 
 demo: $(VENV)/.demo
-	@$(BIN) -m examples.qa page --generate $(QUESTIONS) --questions 10
+	@$(BIN) -m examples.qa page --generate $(QUESTIONS) --questions 10 --cache
 
 serve: $(VENV)/.demo $(DATABASE)
 	@$(BIN) -m examples.qa serve --db sqlite:$(DATABASE)
