@@ -4,7 +4,7 @@ Rules of this room:
 
 - A batch runs in a task that batchio owns, so a caller's cancellation never reaches a driver; and in an empty context,
   so that no request's variables are read for another request. An isolated one runs in a copy of its scope's context.
-- Whatever the batch function does, every waiter is answered: ``_run`` has one way out, and it passes ``_over``.
+- Whatever the batch function does, every waiter is answered: ``_run`` has one way out, and it passes ``_end``.
 - Answers go out first, fills of the cache after them: nobody waits for a store to be written.
 - A cache that fails or is slow is a miss without a fill. It is logged, and never an error to the reader.
 """

@@ -32,7 +32,7 @@ from batchio._core.batch import Batch
 from batchio._core.options import Definition
 from batchio._core.queue import Queue, drained
 
-__all__ = ["Dispatcher", "dispatcher_of", "drain", "running_loop"]
+__all__ = ["Dispatcher", "dispatcher_of", "drain"]
 
 ATTRIBUTE = "_batchio_dispatcher"
 
@@ -53,8 +53,6 @@ CLOCK_STEP = 1e-6  # seconds; a loop may ring a timer early by its clock's resol
 
 Start = Callable[[Any, Any, str], None]
 Expire = Callable[[Any, Any], None]
-
-running_loop = asyncio.get_running_loop
 
 
 class Dispatcher:
@@ -272,7 +270,7 @@ async def drain(timeout: float | None = None) -> None:
         >>> asyncio.run(main())
         'TEA'
     """
-    dispatcher: Dispatcher | None = getattr(running_loop(), ATTRIBUTE, None)
+    dispatcher: Dispatcher | None = getattr(asyncio.get_running_loop(), ATTRIBUTE, None)
     if dispatcher is None:
         return
     try:
