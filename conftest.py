@@ -5,6 +5,8 @@ Rules:
 - The blocks of one page share their names, top to bottom, and run as `__main__`, as a reader would run them.
 - Each docstring starts with the names of its file, as doctest has it, and with none of another docstring's.
 - `<!-- output -->` in front of a `text` block says that it is what the last `python` block printed; it is compared.
+- A page or file that reads MYSQL_URL or MEMCACHED_URL from `os.environ` finds a private server there: an empty database
+  of its own, and the run's memcached.
 """
 
 from __future__ import annotations
@@ -12,7 +14,10 @@ from __future__ import annotations
 import contextlib
 import doctest
 import importlib
+import functools
 import io
+import itertools
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -74,15 +79,59 @@ class Docstrings(PythonDocStringDocument):
         return document
 
 
+databases = itertools.count(1)
+
+
+@functools.cache
+def mariadb() -> Any:
+    """The run's MariaDB for examples; it is ended with this process."""
+    from tests import servers
+
+    server = servers.mariadb()
+    server.start()
+    return server
+
+
+@functools.cache
+def memcached_url() -> str:
+    """The run's memcached for examples; it is ended with this process."""
+    from tests import servers
+
+    server = servers.memcached()
+    server.start()
+    return server.url
+
+
+@functools.cache
+def mysql_url(path: str) -> str:
+    """A database for the examples of one file."""
+    name = f"examples_{next(databases)}"
+    mariadb().execute(f"CREATE DATABASE {name}")
+    return mariadb().url_of(name)
+
+
+def servers_for(document: Document) -> dict[str, str]:
+    """The addresses that a document's examples ask for."""
+    makers: dict[str, Callable[[], str]] = {
+        "MYSQL_URL": lambda: mysql_url(document.path),
+        "MEMCACHED_URL": memcached_url,
+    }
+    return {name: make() for name, make in makers.items() if f'os.environ["{name}"]' in document.text}
+
+
 @contextlib.contextmanager
 def as_main(example: Example) -> Iterator[None]:
     """Let the example's names be those of `__main__` while it runs."""
     example.document.enter(example)
     before, sys.modules["__main__"] = sys.modules["__main__"], example.document.module
+    addresses = servers_for(example.document)
+    os.environ.update(addresses)
     try:
         yield
     finally:
         sys.modules["__main__"] = before
+        for name in addresses:
+            del os.environ[name]
 
 
 def run_block(example: Example) -> None:

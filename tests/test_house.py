@@ -40,8 +40,9 @@ KNOW_ASYNCIO = {"tick", "hints", "dispatch", "enqueue", "loader"}
 # One third-party package, one file.
 DOORS = {
     "aiohttp": "aiohttp.py",
-    "aiomcache": "memcached.py",
+    "aiomcache": "memcached/_server.py",
     "aiomysql": "mysql.py",
+    "msgspec": "memcached/_values.py",
     "pytest": "pytest_plugin.py",
 }
 
@@ -55,6 +56,7 @@ RAISES_NOTHING = {
     "batchio.Observer.on_done",
     "batchio.Observer.on_load",
     "batchio.events.Subscription.close",
+    "batchio.memcached.MemcachedCache.close",
     "batchio.pytest_plugin.recorded",
     "batchio.sqlite.Database.close",
     "batchio.testing.Recorded.names",

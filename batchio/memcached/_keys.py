@@ -1,0 +1,124 @@
+"""A loader's keys as memcached takes them: at most 250 bytes, no spaces, no control characters. Pure.
+
+1. Two different keys never become one. A key reads like Python's own literal, with its type: `42`, `'42`, `42.0`, `True`,
+   `b'42`, `(42,'fr)`; what memcached cannot take is percent-encoded. What is too long is replaced by its SHA-256.
+2. Two equal keys of one type never become two: an invalidation of Decimal("1.0") must reach what was stored for
+   Decimal("1.00"), and one of noon in Paris what was stored for 11:00 UTC.
+3. What has no such form (a class of the user's, say) is refused. `str()` or `hash()` would make one key of two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+LONGEST = 250  # bytes: memcached's own limit
+_ROOM_FOR_KEYS = 100  # bytes that a loader's name leaves to its keys
+
+_SAFE = "!$&*+-.:;<=>?@[]^_`{|}~"  # in names and strings; not the signs that join: / ' , ( ) # %
+
+
+def key_encoder(prefix: str, name: str) -> Callable[[Any], bytes]:
+    """Make the function that turns one loader's keys into memcached's.
+
+    Args:
+        prefix: What all keys of the cache begin with.
+        name: The loader's name.
+
+    Returns:
+        A function of a key. It raises TypeError for one that has no safe form.
+    """
+    head = f"{_escaped(prefix)}{_escaped(name)}/"
+    if len(head) > LONGEST - _ROOM_FOR_KEYS:
+        head = f"#{_digest(head)}/"
+    start = head.encode()
+
+    def encode(key: Any) -> bytes:
+        # An int first, and inline: nearly every key is one, and this is on the path of every lookup.
+        if type(key) is int and -0x8000000000000000 <= key <= 0x7FFFFFFFFFFFFFFF:
+            return b"%b%d" % (start, key)
+        text = _literal(key)
+        if len(start) + len(text) > LONGEST:
+            text = f"#{_digest(text)}"
+        return start + text.encode()
+
+    return encode
+
+
+def _literal(key: Any) -> str:
+    write = _WRITERS.get(type(key))
+    if write is not None:
+        return write(key)
+    if isinstance(key, Enum):
+        return f"{_class(key)}({_literal(key.value)})"
+    if isinstance(key, tuple) and hasattr(key, "_fields"):
+        return _class(key) + _sequence(key)
+    raise TypeError(
+        f"a {type(key).__name__} has no safe form as memcached's key; give the loader key=..., a function that makes an "
+        "int, a str or a tuple of it"
+    )
+
+
+def _sequence(key: tuple[Any, ...]) -> str:
+    return f"({','.join(map(_literal, key))})"
+
+
+def _set(key: frozenset[Any]) -> str:
+    return f"{{({','.join(sorted(map(_literal, key)))})}}"
+
+
+def _float(key: float) -> str:
+    return repr(key + 0.0)  # -0.0 equals 0.0
+
+
+def _decimal(key: Decimal) -> str:
+    sign, digits, exponent = key.as_tuple()
+    if not isinstance(exponent, int):
+        return f"d{key}"  # Infinity, NaN
+    number = "".join(map(str, digits)).lstrip("0")
+    shorter = number.rstrip("0")
+    return f"d{'-' * sign}{shorter}e{exponent + len(number) - len(shorter)}" if shorter else "d0"
+
+
+def _datetime(key: datetime) -> str:
+    return f"t{(key if key.tzinfo is None else key.astimezone(UTC)).isoformat()}"
+
+
+def _timedelta(key: timedelta) -> str:
+    return f"s{key // timedelta(microseconds=1)}"
+
+
+_WRITERS: dict[type, Callable[[Any], str]] = {
+    int: str,
+    str: lambda key: f"'{_escaped(key)}",
+    bytes: lambda key: f"b'{quote(key, safe=_SAFE)}",
+    bool: str,
+    type(None): str,
+    float: _float,
+    tuple: _sequence,
+    frozenset: _set,
+    UUID: lambda key: f"u{key.hex}",
+    Decimal: _decimal,
+    datetime: _datetime,
+    date: lambda key: f"t{key.isoformat()}",
+    timedelta: _timedelta,
+}
+
+
+def _class(key: object) -> str:
+    return f"<{_escaped(f'{type(key).__module__}.{type(key).__qualname__}')}>"
+
+
+def _escaped(text: str) -> str:
+    return quote(text, safe=_SAFE, errors="surrogatepass")
+
+
+def _digest(text: str) -> str:
+    return urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
