@@ -17,12 +17,12 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 from batchio._core.cache import BoundCache, Lookup
 from batchio._core.errors import BatchioError
-from batchio.memcached._keys import key_encoder
+from batchio.memcached._keys import KeyEncoder
 from batchio.memcached._ring import ring
 from batchio.memcached._server import Answers, Command, Server, ServerId
 from batchio.memcached._values import Codec, Format
@@ -132,7 +132,7 @@ class MemcachedCache:
         with self._lock:
             if name in self._bound:
                 raise ValueError(f"{name}: this cache already has a loader of that name; give one of them name=...")
-            bound = self._bound[name] = _BoundMemcached(self, name, key_encoder(self._prefix, name), codec)
+            bound = self._bound[name] = _BoundMemcached(self, name, KeyEncoder(self._prefix, name), codec)
         return bound
 
     async def close(self) -> None:
@@ -201,10 +201,10 @@ class MemcachedCache:
 class _BoundMemcached:
     """One loader's keys in a `MemcachedCache`."""
 
-    def __init__(self, cache: MemcachedCache, name: str, raw: Callable[[Any], bytes], codec: Codec) -> None:
+    def __init__(self, cache: MemcachedCache, name: str, keys: KeyEncoder, codec: Codec) -> None:
         self._cache = cache
         self._name = name
-        self._raw = raw
+        self._keys = keys
         self._codec = codec
         self._said: set[str] = set()
 
@@ -224,7 +224,7 @@ class _BoundMemcached:
 
     async def fill_many(self, values: Mapping[Any, Any], leases: Mapping[Any, Lease], ttl: float | None) -> None:
         held = {
-            self._raw(key): (lease, self._written(values[key]) if key in values else None)
+            self._keys.one(key): (lease, self._written(values[key]) if key in values else None)
             for key, lease in leases.items()
         }
 
@@ -259,16 +259,16 @@ class _BoundMemcached:
 
     # -- keys and values ---------------------------------------------------------------------------------------------
 
-    def _encoded(self, keys: Iterable[Any]) -> dict[bytes, Any]:
+    def _encoded(self, keys: Collection[Any]) -> dict[bytes, Any]:
         """Keys by what memcached calls them; those without a safe form are left out: they never were in it."""
         try:
-            return {self._raw(key): key for key in keys}
+            return self._keys.many(keys)
         except (TypeError, ValueError):
             pass
         encoded = {}
         for key in keys:
             try:
-                encoded[self._raw(key)] = key
+                encoded[self._keys.one(key)] = key
             except (TypeError, ValueError) as error:
                 self._say(f"keys of type {type(key).__name__} are not cached: {error}")
         return encoded
@@ -314,12 +314,12 @@ class _BoundMemcached:
             item = items.get(raw)
             if item is None:
                 missing.append(raw)
-            elif item.flags == flags:
+            elif item[0] == flags:
                 try:
-                    hits[asked[raw]] = decode(item.data)
+                    hits[asked[raw]] = decode(item[1])
                 except ValueError:  # msgspec's errors are ValueErrors; somebody else's bytes
                     missing.append(raw)
-            elif item.data:
+            elif item[1]:
                 missing.append(raw)  # another version's
             else:
                 found.filling.append(asked[raw])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -25,31 +25,40 @@ _ROOM_FOR_KEYS = 100  # bytes that a loader's name leaves to its keys
 _SAFE = "!$&*+-.:;<=>?@[]^_`{|}~"  # in names and strings; not the signs that join: / ' , ( ) # %
 
 
-def key_encoder(prefix: str, name: str) -> Callable[[Any], bytes]:
-    """Make the function that turns one loader's keys into memcached's.
+class KeyEncoder:
+    """Turns one loader's keys into memcached's.
 
     Args:
         prefix: What all keys of the cache begin with.
         name: The loader's name.
-
-    Returns:
-        A function of a key. It raises TypeError for one that has no safe form.
     """
-    head = f"{_escaped(prefix)}{_escaped(name)}/"
-    if len(head) > LONGEST - _ROOM_FOR_KEYS:
-        head = f"#{_digest(head)}/"
-    start = head.encode()
 
-    def encode(key: Any) -> bytes:
-        # An int first, and inline: nearly every key is one, and this is on the path of every lookup.
-        if type(key) is int and -0x8000000000000000 <= key <= 0x7FFFFFFFFFFFFFFF:
-            return b"%b%d" % (start, key)
+    def __init__(self, prefix: str, name: str) -> None:
+        start = f"{_escaped(prefix)}{_escaped(name)}/"
+        self._start = start if len(start) <= LONGEST - _ROOM_FOR_KEYS else f"#{_digest(start)}/"
+
+    def one(self, key: Any) -> bytes:
+        """Encode a key.
+
+        Raises:
+            TypeError: It has no safe form.
+        """
         text = _literal(key)
-        if len(start) + len(text) > LONGEST:
+        if len(self._start) + len(text) > LONGEST:
             text = f"#{_digest(text)}"
-        return start + text.encode()
+        return f"{self._start}{text}".encode()
 
-    return encode
+    def many(self, keys: Collection[Any]) -> dict[bytes, Any]:
+        """Encode keys; gives each under its encoded form.
+
+        Raises:
+            TypeError: One of them has no safe form.
+        """
+        if set(map(type, keys)) == {int}:  # nearly all keys are, and this is on the path of every lookup
+            raws = f"{self._start}{f' {self._start}'.join(map(str, keys))}".encode().split(b" ")
+            if max(map(len, raws)) <= LONGEST:
+                return dict(zip(raws, keys, strict=True))
+        return {self.one(key): key for key in keys}
 
 
 def _literal(key: Any) -> str:

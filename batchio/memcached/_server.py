@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -43,7 +43,7 @@ class Get:
 
     __slots__ = ("keys",)
 
-    def __init__(self, keys: Sequence[bytes]) -> None:
+    def __init__(self, keys: Collection[bytes]) -> None:
         self.keys = keys
 
     def __repr__(self) -> str:
@@ -196,7 +196,7 @@ class Server:
             _commanding(self._pools), name=f"{self.name} commands", limits=limits, memo=False
         )
 
-    async def get(self, keys: Sequence[bytes]) -> Mapping[bytes, Item]:
+    async def get(self, keys: Collection[bytes]) -> Mapping[bytes, Item]:
         """Ask for keys; gives what is there of them, and maybe of others."""
         # load_many, for it is no mistake here to await one after another, which a hint would say of load
         (found,) = await self._gets.load_many([Get(keys)])
@@ -221,7 +221,9 @@ def _reading(pools: Pools) -> Callable[[list[Get]], Any]:
     """The batch function of what is read."""
 
     async def read(requests: list[Get]) -> dict[Get, dict[bytes, Item]]:
-        keys = list(dict.fromkeys(chain.from_iterable(request.keys for request in requests)))
+        keys = requests[0].keys
+        if len(requests) > 1:
+            keys = dict.fromkeys(chain.from_iterable(request.keys for request in requests))
         request = b"".join(get_requests(keys))
 
         async def ask(link: Link) -> dict[bytes, Item]:
