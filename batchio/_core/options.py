@@ -12,6 +12,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import math
+import types
 import typing
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -161,6 +162,7 @@ def define(
     parameters = _parameters(name, fetch)
     if value_type is MISSING:
         value_type = _value_type(fetch)
+    value_type = _or_default(value_type, options["default"])
     bound = None if cache is None else cache.bind(name, value_type, version)
     return Definition(name=name, fetch=fetch, limits=limits, cache=bound, parameters=parameters, **options)
 
@@ -233,3 +235,15 @@ def _value_type(fetch: Any) -> Any:
     if isinstance(origin, type) and issubclass(origin, Sequence) and len(arguments) == 1:
         return arguments[0]
     return Any
+
+
+def _or_default(value_type: Any, default: Any) -> Any:
+    """V or the type of the default: it is a value like others, and the cache keeps it."""
+    members = typing.get_args(value_type) if typing.get_origin(value_type) in _UNIONS else (value_type,)
+    known = {typing.get_origin(member) or member for member in members}
+    if default is MISSING or value_type is Any or type(default) in known:
+        return value_type
+    return typing.Union[value_type, type(default)]  # noqa: UP007  `|` is not for a string, which a hint may be
+
+
+_UNIONS = (typing.Union, types.UnionType)

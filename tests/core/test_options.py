@@ -562,6 +562,10 @@ async def sequence(keys: list[int]) -> Sequence[str]:
     return []
 
 
+async def listing(keys: list[int]) -> dict[int, list[str]]:
+    return {}
+
+
 async def other(keys: list[int]) -> int:
     return 0
 
@@ -588,6 +592,23 @@ def test_a_cache_is_told_the_type_of_the_values(fetch: Any, value_type: Any) -> 
     Loader(fetch, name="a", cache=cache)
     Loader(fetch, name="b", cache=cache, value_type=bytes, version=3)
     assert cache.told == [("a", value_type, 0), ("b", bytes, 3)]
+
+
+@pytest.mark.parametrize(
+    ("fetch", "default", "value_type"),
+    [
+        (mapping, "", str),
+        (mapping, None, str | None),
+        (sequence, 0, str | int),
+        (silent, None, Any),
+        (listing, [], list[str]),
+    ],
+)
+def test_a_cache_is_told_that_the_default_may_be_another_type(fetch: Any, default: Any, value_type: Any) -> None:
+    """A default is a value that the cache keeps, so its type belongs to the values' type, where it is not in it yet."""
+    cache = Typed()
+    Loader(fetch, name="a", cache=cache, default=default)
+    assert cache.told == [("a", value_type, 0)]
 
 
 def test_every_option_may_be_given_to_the_decorator() -> None:
