@@ -1,7 +1,10 @@
-# What a stranger needs: `make demo`, `make serve`, `make test`. What a contributor adds: lint, docs, coverage, clean.
+# What a stranger needs: `make demo`, `make serve`, `make test`, and `make serve-real` for the site on MariaDB and
+# memcached. What a contributor adds: lint, docs, coverage, clean.
 #
 # Rules:
 # - Nothing is expected but make, git and a Python of 3.11 or newer. All else goes into a venv inside the clone.
+# - `make test` and `make serve-real` run memcached and MariaDB of their own. What of these is not installed comes through
+#   apt-get, as root; anybody else is told what to install. Nothing else needs a server.
 # - `make test PYTHON=python3.13` uses another interpreter, with a venv of its own (.venv-3.13).
 # - A target installs only what it needs: each dependency group of pyproject.toml has a stamp in the venv.
 # - A venv is made once, and again when pyproject.toml changes.
@@ -28,12 +31,16 @@ QUESTIONS := 200
 export COVERAGE_FILE := $(BUILD)/coverage$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo serve test lint docs coverage clean
+# Ordinary users may lack these, and servers live there.
+SBIN := /usr/sbin:/usr/local/sbin:/sbin
+
+.PHONY: help demo serve serve-real servers test lint docs coverage clean
 
 help:
 	@echo "make demo       the model page three ways on a generated site: queries and ms per page"
 	@echo "make serve      serve the example site and say its address"
-	@echo "make test       the whole suite, on every kind of event loop"
+	@echo "make serve-real the same on a private MariaDB and memcached; DATA=folder imports a Stack Exchange dump first"
+	@echo "make test       the whole suite, on every kind of event loop and beside real servers"
 	@echo "make lint       ruff, mypy --strict, pyright"
 	@echo "make docs       build the documentation into $(BUILD)/docs"
 	@echo "make coverage   what the last make test did not reach"
@@ -49,8 +56,20 @@ $(DATABASE): | $(VENV)/.demo
 	@mkdir -p $(@D)
 	@$(BIN) -m examples.qa generate --questions $(QUESTIONS) --to sqlite:$@
 
+# Both servers live in a temporary folder and end with the site.
+serve-real: servers $(VENV)/.serve-real
+	@exec $(BIN) -m tests.servers -- $(SHELL) -euc '$(fill-mysql); exec $(serve-stores)'
+
+ifdef DATA
+  export DATA
+  fill-mysql = $(BIN) -m examples.qa import --data "$$DATA" --to "$$QA_MYSQL"
+else
+  fill-mysql = $(BIN) -m examples.qa generate --questions $(QUESTIONS) --to "$$QA_MYSQL"
+endif
+serve-stores = $(BIN) -m examples.qa serve --db "$$QA_MYSQL" --cache "$$QA_MEMCACHED"
+
 # pytest's closing line is the last one: coverage speaks only when something was not reached.
-test: $(VENV)/.test
+test: servers $(VENV)/.test
 	@mkdir -p $(BUILD)
 	@$(BIN) -m coverage run -m pytest $(ARGS)
 	@$(BIN) -m coverage report --include='batchio/_core/*' --fail-under=100 >$(BUILD)/uncovered$(VENV).txt \
@@ -71,6 +90,34 @@ docs: $(VENV)/.docs
 
 clean:
 	rm -rf .venv .venv-* $(BUILD) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+servers:
+	@missing="$$($(missing-servers))"; [ -z "$$missing" ] || { $(install-servers); }
+
+# Packages, by the programs that are not there.
+define missing-servers
+PATH="$$PATH:$(SBIN)"; \
+command -v memcached >/dev/null || echo memcached; \
+command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null || echo mariadb-server
+endef
+
+# Two suites may start at once: one installs, and the other waits, then looks again. apt-get itself waits for dpkg's lock
+# but not for that of its lists, so a flock of ours goes around both (and is not left to what the packages start); an
+# update that fails all the same may do no harm.
+define install-servers
+if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	exec 9</var/lib/apt/lists; flock 9; \
+	missing="$$($(missing-servers))"; [ -n "$$missing" ] || exit 0; \
+	echo "installing" $$missing "with apt-get"; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update -qq >/dev/null 2>&1 || true; \
+	said="$$(apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 $$missing 2>&1 9<&-)" \
+		|| { echo "$$said" | tail -n 5 >&2; exit 1; }; \
+else \
+	echo "memcached or MariaDB is not installed: sudo apt-get install" $$missing >&2; \
+	exit 1; \
+fi
+endef
 
 # A venv without pip is what Debian and Ubuntu give where python3-venv is missing: then it is installed, as root, or
 # named. Their pip may be older than dependency groups (25.1), so it is renewed first, inside the venv.

@@ -7,6 +7,7 @@ Rules:
   `@pytest.mark.patience(60)` gives it other seconds. After `HANGS` of them the run is given up.
 - A test fails if a task of its loop is still pending after it, or if anything reached a loop's exception handler.
   One that means to provoke that takes `loop_errors`, reads the list and clears it.
+- `memcached_address` and `mysql_url` are empty stores, on servers that the first test to ask for them starts.
 - With CI set, a skip whose reason does not stand in `allowed_skips.txt` fails the run.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import logging
 import os
 import signal
@@ -251,6 +253,46 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
         told = "\n\n".join(reached_a_loop.messages)
         pytest.fail(f"these reached a loop's exception handler:\n{told}", pytrace=False)
     return result
+
+
+# --- servers ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def memcached_server() -> Iterator[Any]:
+    """The run's memcached, for tests that do not harm it; who stops or pauses one starts their own."""
+    from tests.servers import memcached  # here: most tests need no server
+
+    with memcached() as server:
+        yield server
+
+
+@pytest.fixture
+def memcached_address(memcached_server: Any) -> str:
+    """`host:port` of the run's memcached, which is empty."""
+    memcached_server.flush()
+    return memcached_server.address
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[Any]:
+    """The run's MariaDB, for tests that do not harm it."""
+    from tests.servers import mariadb
+
+    with mariadb() as server:
+        yield server
+
+
+@pytest.fixture
+def mysql_url(mariadb_server: Any) -> Iterator[str]:
+    """The URL of an empty database on the run's MariaDB, which goes with the test."""
+    name = f"t_{next(schemas)}"
+    mariadb_server.execute(f"CREATE DATABASE {name}")
+    yield mariadb_server.url_of(name)
+    mariadb_server.execute(f"DROP DATABASE {name}")
+
+
+schemas = itertools.count(1)
 
 
 # --- what the run says at its end ---------------------------------------------------------------------------------
