@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator, Sequence
 from types import CoroutineType
@@ -30,6 +31,12 @@ E = TypeVar("E")
 F = TypeVar("F")
 G = TypeVar("G")
 H = TypeVar("H")
+
+_COROUTINES = {CoroutineType}
+_FUTURES = frozenset({asyncio.Future, asyncio.Task})
+_EAGER = sys.version_info >= (3, 12)
+_DEEPEST = 20  # gathers within gathers whose children start at once; deeper ones wait for the loop's next turn
+_starting = threading.local()  # how deep this thread is in first steps
 
 CONTAINERS = frozenset({list, tuple, set, frozenset, dict})
 
@@ -132,28 +139,41 @@ async def gather(*aws: Any, return_exceptions: bool = False) -> Any:
         fetching [3, 4]
         {'three': 9, 'more': [16, None]}
     """
-    if len(aws) == 1 and _is_container(aws[0]):
+    container = aws[0] if len(aws) == 1 and _is_container(aws[0]) else None
+    if container is not None:
         leaves: list[Any] = []
-        _collect(aws[0], leaves)
-        return _rebuilt(aws[0], iter(await _results(leaves, return_exceptions=return_exceptions)))
-    return tuple(await _results(aws, return_exceptions=return_exceptions))
-
-
-async def _results(aws: Sequence[Any], *, return_exceptions: bool) -> list[Any]:
-    """The results of all, in order."""
+        _collect(container, leaves)
+        aws = tuple(leaves)
     loop = asyncio.get_running_loop()
     children = _children(aws, loop)
-    front = _Front(children, loop)
+    front: Any = None
+    words: dict[asyncio.Future[Any], tuple[Any, ...]] = {}  # of children that others cancelled; told once only
     for child in children:
-        while not child.done():
-            await front.wait_for(child)
-    if front.cancelled:
+        if not child.done():
+            front = front or _Front(children, words, loop)
+            front.child = child
+            while not child.done():
+                await front
+    if front is not None and front.cancelled:
         raise asyncio.CancelledError(*_note_all(children, front.message))
-    words = front.words
+    child = front = None  # type: ignore[assignment]  # see _taken
+    results = _results(children, words, return_exceptions=return_exceptions)
+    return tuple(results) if container is None else _rebuilt(container, iter(results))
+
+
+def _results(
+    children: list[asyncio.Future[Any]], words: dict[asyncio.Future[Any], tuple[Any, ...]], *, return_exceptions: bool
+) -> list[Any]:
+    """The results of children that have all ended, in order."""
+    for child in children:
+        if child.cancelled() or child.exception() is not None:
+            break
+    else:
+        return [child.result() for child in children]
     if return_exceptions:
         errors = [_error_of(child, words) for child in children]
         return [child.result() if error is None else error for child, error in zip(children, errors, strict=True)]
-    child = front = None  # type: ignore[assignment]  # see _taken
+    del child  # see _taken
     children.reverse()
     return _taken(children, words)
 
@@ -185,21 +205,48 @@ def _children(aws: Sequence[Any], loop: asyncio.AbstractEventLoop) -> list[async
 
     All are looked at before the first is started, so that a bad argument leaves nothing half done.
     """
+    kinds = set(map(type, aws))
+    if kinds == _COROUTINES and len(set(map(id, aws))) == len(aws):
+        return _start_all(aws, loop)
+    unstarted: dict[int, Any] = {}
     for place, aw in enumerate(aws):
-        if type(aw) is not CoroutineType and (problem := _problem(aw, loop)):
-            _close_all(aws)
-            raise problem(f"gather: argument {place + 1} of {len(aws)}")
-    tasks: dict[int, asyncio.Future[Any]] = {}
-    children = []
-    for aw in aws:
-        if isinstance(aw, asyncio.Future) or asyncio.isfuture(aw):
-            children.append(aw)
-        else:
-            child = tasks.get(id(aw))
-            if child is None:
-                child = tasks[id(aw)] = loop.create_task(aw if type(aw) is CoroutineType else _waiting(aw))
-            children.append(child)
-    return children
+        kind = type(aw)
+        if kind is CoroutineType:
+            unstarted[id(aw)] = aw
+        elif kind not in _FUTURES or aw.get_loop() is not loop:
+            if problem := _problem(aw, loop):
+                _close_all(aws)
+                raise problem(f"gather: argument {place + 1} of {len(aws)}")
+            if not asyncio.isfuture(aw):
+                unstarted[id(aw)] = _waiting(aw)
+    if not unstarted:
+        return list(aws)
+    tasks = dict(zip(unstarted, _start_all(list(unstarted.values()), loop), strict=True))
+    return [tasks.get(id(aw), aw) for aw in aws]
+
+
+def _start_all(coroutines: Sequence[Any], loop: asyncio.AbstractEventLoop) -> list[asyncio.Future[Any]]:
+    """Start coroutines, each in a task of its own.
+
+    Where the Python version can, they take their first step at once, which saves a turn of the loop for each; not
+    deeper than some levels, for each is a frame on the stack, and not against a task factory of somebody else's.
+    """
+    depth = getattr(_starting, "depth", 0)
+    if not _EAGER or depth >= _DEEPEST or loop.get_task_factory() is not None:
+        return list(map(loop.create_task, coroutines))
+    tasks: list[asyncio.Future[Any]] = []
+    _starting.depth = depth + 1
+    try:
+        for coroutine in coroutines:  # no comprehension: what was started must be known when the next one raises
+            tasks.append(asyncio.Task(coroutine, loop=loop, eager_start=True))  # type: ignore[call-arg]  # noqa: PERF401
+    except BaseException:  # SystemExit and the like come out of a first step: nothing may be left behind
+        for task in tasks:
+            task.cancel()
+        _close_all(coroutines[len(tasks) + 1 :])
+        raise
+    finally:
+        _starting.depth = depth
+    return tasks
 
 
 def _close_all(aws: Sequence[Any]) -> None:
@@ -249,14 +296,19 @@ class _Front:
 
     __slots__ = ("_asyncio_future_blocking", "_loop", "cancelled", "child", "children", "message", "words")
 
-    def __init__(self, children: list[asyncio.Future[Any]], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        children: list[asyncio.Future[Any]],
+        words: dict[asyncio.Future[Any], tuple[Any, ...]],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         self._asyncio_future_blocking = False
         self._loop = loop
         self.children = children
         self.child: Any = None
         self.cancelled = False
         self.message: Any = None
-        self.words: dict[asyncio.Future[Any], tuple[Any, ...]] = {}  # of children that others cancelled; told once only
+        self.words = words
 
     def __repr__(self) -> str:
         return f"<gather of {len(self.children)}, waiting for {self.child!r}>"
@@ -286,10 +338,6 @@ class _Front:
         finally:
             _cancelling.list = None
         return bool(mine)
-
-    def wait_for(self, child: asyncio.Future[Any]) -> _Front:
-        self.child = child
-        return self
 
     def __await__(self) -> Generator[Any, None, None]:
         self._asyncio_future_blocking = True

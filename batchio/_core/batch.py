@@ -120,6 +120,9 @@ class Many:
             fail_future(self.future, next(self.errors[key] for key in self.keys if key in self.errors))
 
 
+_SHARED = frozenset({Several, Many})
+
+
 class Group:
     """Keys that may leave together, not yet left."""
 
@@ -220,10 +223,16 @@ class Batch:
         }  # all at first: a mapping of somebody else's may raise
         if self._answer_in_one(found):
             return
+        waiters, owners, silent = self.waiters, self.owners, not events.on_answer
         for key, came in found.items():
             value = self._missing(key) if came is MISSING else came
+            waiter = waiters[key]
             if isinstance(value, BaseException):
                 self._fail(key, value)
+            elif silent and type(waiter) not in _SHARED and not waiter.done():  # nearly all; the rest takes longer
+                owners.pop(waiter, None)
+                waiter.set_result(value)
+                del waiters[key]
             else:
                 self._give(key, value)
 

@@ -61,9 +61,11 @@ def _begin(dispatcher: Dispatcher, batch: Batch) -> None:
     context = Context() if batch.context is None else batch.context.copy()
     batch.context = None
     context.run(inside.set, batch)
-    task = begin(dispatcher.loop, _run(dispatcher, batch), context, f"batchio {definition.name}")
+    task = begin(dispatcher.loop, _run(dispatcher, batch), context, definition.task_name)
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # a loop that is closed takes its batches with it
-    batch.task = None if batch.ended else task
+    if batch.ended:
+        return
+    batch.task = task
     dispatcher.tasks.add(task)
     task.add_done_callback(functools.partial(_task_over, dispatcher, batch))
 

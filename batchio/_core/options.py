@@ -91,9 +91,15 @@ class Definition:
     stand_ins: list[Callable[..., Any]] = field(default_factory=list)  # override() of tests, the last one counts
     number: int = field(default_factory=itertools.count(1).__next__)  # in chains, which must not keep it alive
     alone: frozenset[int] = field(init=False)  # itself: what a batch that no chain asked for passes through
+    plain: bool = field(init=False)  # its loads have no way of their own to join, or to go away
+    task_name: str = field(init=False)
+    simple: bool = field(init=False)  # a key is looked up in the memo as it is
 
     def __post_init__(self) -> None:
         self.alone = frozenset((self.number,))
+        self.task_name = f"batchio {self.name}"
+        self.simple = self.memo and self.key is None and not self.parameters
+        self.plain = not (self.isolated or self.coalesce or self.cancel_abandoned)
 
     def normal(self, key: Any) -> Any:
         """A key as the author's ``key=`` wants it; what that raises says whose it is."""

@@ -137,6 +137,11 @@ class Queue:
         Groups take turns, so that a hundred thousand keys of one locale do not hold up the other.
         """
         self._fail_if_choked()
+        if self._all_may_leave():  # nearly always; the rest takes longer
+            batch = self._cut_one(None, self.groups[None])
+            if batch is not None:
+                batches.append(batch)
+            return
         patient = False  # whether a slot is known to come free, so that loads of batch functions can wait for it
         names = list(self.groups)
         while names:
@@ -156,6 +161,13 @@ class Queue:
                     again.append(name)
             names = again
         self.queued = sum(len(group.waiters) for group in self.groups.values())
+
+    def _all_may_leave(self) -> bool:
+        """Whether all keys are plain, fit one batch, and have a slot; no batch function waits for them."""
+        plain = self.groups.get(None) if len(self.groups) == 1 else None
+        if plain is None or plain.parents or not self.has_slot():
+            return False
+        return len(plain.waiters) <= self.definition.limits.max_batch_size
 
     def _cut_one(self, name: Any, group: Group) -> Batch | None:
         """The next batch of a group, or None when nobody wants its keys any more."""

@@ -28,7 +28,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
 
-from batchio._core.batch import Batch
+from batchio._core.batch import Batch, Group
 from batchio._core.options import Definition
 from batchio._core.queue import Queue, drained
 
@@ -65,6 +65,7 @@ class Dispatcher:
         self.queues: dict[Definition, Queue] = {}  # those with keys or batches; a loader that is done is not kept alive
         self.tasks: set[asyncio.Task[Any]] = set()  # every task that batchio owns on this loop
         self.draining: set[asyncio.Task[Any] | None] = set()  # those that wait in drain()
+        self.open: dict[Definition, Group] = {}  # plain groups that wait for this tick: what a load joins the quick way
         self.fresh = False  # a key was queued since the last pass
         self.hints = bool(loop.get_debug() or getattr(loop, "batchio_hints", False))
         self._context = Context()  # no request's: observers are called in it, and a timer would keep it alive
@@ -163,6 +164,7 @@ class Dispatcher:
         blocked = [queue for queue in self.queues.values() if queue.groups and not queue.waiting and queue.chained]
         for queue in queues:
             queue.waiting = False
+            self.open.pop(queue.definition, None)
         for queue in (*queues, *blocked):
             self._cut(queue, batches)
             self.settle(queue)

@@ -12,7 +12,8 @@ import dataclasses
 import gc
 import traceback
 import warnings
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import pytest
@@ -632,3 +633,59 @@ async def test_a_gather_of_gathers_of_loads(gather: Gather) -> None:
 
     assert [list(one) for one in await gather(*map(pair, range(3)))] == [[0, 10], [10, 20], [20, 30]]
     assert batches == [[0, 1, 2, 3]]
+
+
+# --- how children start -------------------------------------------------------------------------------------------
+
+
+def test_an_exit_in_a_childs_first_step_leaves_nothing_behind(
+    flavourless_loop: asyncio.AbstractEventLoop, loop_errors: list[str]
+) -> None:
+    """SystemExit goes to the loop's owner; the children before it are cancelled, those after it never begin."""
+    ended: list[str] = []
+
+    async def before() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("before")
+
+    async def leave() -> None:
+        raise SystemExit(3)
+
+    async def after() -> None:
+        ended.append("after, which began")
+
+    with pytest.raises(SystemExit):
+        flavourless_loop.run_until_complete(batchio.gather(before(), leave(), after()))
+    left = asyncio.all_tasks(flavourless_loop)
+    for task in left:
+        task.cancel()
+    flavourless_loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    assert ended in (["before"], ["after, which began", "before"])  # where children do not start at once, all begin
+    gc.collect()
+    assert all("SystemExit: 3" in told for told in loop_errors)  # asyncio's own word on a task that raised it
+    loop_errors.clear()
+
+
+@pytest.fixture
+def flavourless_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop that the test runs by itself: no plugin's runner stands between it and what goes to a loop's owner."""
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+async def test_each_child_has_a_context_of_its_own() -> None:
+    """What a child sets in a context variable, neither its caller nor its neighbour sees; in its first step neither."""
+    seen: ContextVar[str] = ContextVar("seen", default="nothing")
+
+    async def child(name: str) -> str:
+        before = seen.get()
+        seen.set(name)
+        await asyncio.sleep(0)
+        return f"{before}, then {seen.get()}"
+
+    assert await batchio.gather(child("a"), child("b")) == ("nothing, then a", "nothing, then b")
+    assert await batchio.gather(child("a")) == ("nothing, then a",)
+    assert seen.get() == "nothing"
