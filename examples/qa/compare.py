@@ -2,10 +2,11 @@
 
 Rules of this room:
 
-- Calls are counted at the database, by SQLite's own trace, and never by what batchio says of itself. The statement
-  that finds the feed's ids is counted too, in each way.
+- Calls are counted at the database, by SQLite's own trace or by MySQL's Com_select, and never by what batchio says of
+  itself. The statement that finds the feed's ids is counted too, in each way.
 - Loads, different keys and levels are counted on the way into the loaders, in a pass of its own that is not timed. A
-  level is a round: answers are held back until all that was asked for has come, and are then given out together.
+  level is a round: answers are held back until all that was asked for has come, and are then given out together. The
+  feed's ids come before: they say of what the page is, and are no part of it.
 - The primed page counts its own loads; it has no loaders to stand in front of.
 """
 
@@ -14,21 +15,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Hashable
-from contextlib import closing
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import batchio
-from batchio.sqlite import Database
 
 from . import pages, primed
 from .html import Html, Viewer, layout
-from .loaders import Loaders, feed, make_loaders
+from .loaders import Loaders, make_loaders
+from .places import Count, Place
 
 REPEATS = 5  # timed pages per way, after one that warms the database and the cleaned bodies
 
@@ -52,20 +51,6 @@ class Result:
         return json.dumps({**vars(self), "ms": round(self.ms, 2)})
 
 
-class Calls:
-    """Counts the statements that connections run."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def watch(self, connection: sqlite3.Connection) -> None:
-        """Count this connection's statements too."""
-        connection.set_trace_callback(self._ran)
-
-    def _ran(self, _sql: str) -> None:
-        self.count += 1
-
-
 class Rounds:
     """Stands before the loaders: counts what is asked, and hands answers out a round at a time."""
 
@@ -77,7 +62,7 @@ class Rounds:
 
     def before(self, loaders: Loaders) -> Loaders:
         """The same loaders, counted."""
-        names = [field.name for field in fields(loaders)]
+        names = [field.name for field in fields(loaders) if field.name != "top"]
         counted: dict[str, Any] = {name: self._counted(name, getattr(loaders, name)) for name in names}
         return replace(loaders, **counted)
 
@@ -104,61 +89,61 @@ class Rounds:
                 held.set_result(answer.result())
 
 
-def three_ways(path: Path, questions: int, *, warm_cache: bool = False) -> list[Result]:
-    """Render the page in each way on one database; with `warm_cache` once more from a cache that knows it."""
-    viewer = some_viewer(path)
+def three_ways(place: Place, questions: int, *, cache: Any = None) -> list[Result]:
+    """Render the page in each way on one database; where a cache is given, once more from it when it knows the page."""
+    viewer = some_viewer(place)
     results = [
-        asyncio.run(by_loaders("naive", path, viewer, questions, limits=ONE_BY_ONE, memo=False)),
-        by_hand(path, viewer, questions),
-        asyncio.run(by_loaders("batchio", path, viewer, questions)),
+        asyncio.run(by_loaders("naive", place, viewer, questions, limits=ONE_BY_ONE, memo=False)),
+        by_hand(place, viewer, questions),
+        asyncio.run(by_loaders("batchio", place, viewer, questions)),
     ]
-    if warm_cache:
-        cache = batchio.MemoryCache(max_items=100_000)
-        results.append(asyncio.run(by_loaders("batchio, warm cache", path, viewer, questions, cache=cache)))
+    if cache is not None:
+        results.append(asyncio.run(by_loaders("batchio, warm cache", place, viewer, questions, cache=cache)))
     return results
 
 
-def some_viewer(path: Path) -> Viewer:
+def some_viewer(place: Place) -> Viewer:
     """Who looks at the page: the first user with an account, so that votes and follows are looked up too."""
-    with closing(sqlite3.connect(path)) as connection:
-        row = connection.execute("SELECT id, name FROM users WHERE id > 0 ORDER BY id LIMIT 1").fetchone()
-    return Viewer(*row) if row else Viewer(0, "")
+    with place.connected() as connection:
+        rows = list(connection.execute("SELECT id, name FROM users WHERE id > 0 ORDER BY id LIMIT 1"))
+    return Viewer(*rows[0]) if rows else Viewer(0, "")
 
 
-async def by_loaders(way: str, path: Path, viewer: Viewer, questions: int, **options: Any) -> Result:
+async def by_loaders(way: str, place: Place, viewer: Viewer, questions: int, **options: Any) -> Result:
     """The page of `pages.py`."""
-    calls = Calls()
-    async with Database(path, on_connect=calls.watch) as db:
+    async with AsyncExitStack() as resources:
+        db, count = place.database(counted=True), resources.enter_context(place.counting())
+        resources.push_async_callback(db.close)
+        if close := getattr(options.get("cache"), "close", None):  # the cache in memory has nothing to close
+            resources.push_async_callback(close)
         loaders = make_loaders(db, **options)
 
         async def page() -> Html:
             with batchio.scope():
-                return await one_page(db, loaders, viewer, questions)
+                return await one_page(loaders, viewer, questions)
 
-        timed = [await clocked(page, calls) for _ in range(1 + REPEATS)]
+        timed = [await clocked(page, count) for _ in range(1 + REPEATS)]
         # Without a memo, for a round must not end before all of it has asked; and without a cache, which has the names.
         rounds = Rounds()
         counted = rounds.before(make_loaders(db, limits=options.get("limits"), memo=False))
-        await one_page(db, counted, viewer, questions)
+        await one_page(counted, viewer, questions)
     return _result(way, timed, rounds.loads, len(rounds.keys), rounds.levels)
 
 
-async def one_page(db: Database, loaders: Loaders, viewer: Viewer, questions: int) -> Html:
+async def one_page(loaders: Loaders, viewer: Viewer, questions: int) -> Html:
     """The whole page, from the feed's ids to its last byte."""
-    ids = await feed(db, questions)
+    ids = await loaders.top((0, questions))
     return layout("Questions", await pages.feed(loaders, viewer.id, ids), viewer)
 
 
-def by_hand(path: Path, viewer: Viewer, questions: int) -> Result:
+def by_hand(place: Place, viewer: Viewer, questions: int) -> Result:
     """The page of `primed.py`."""
-    calls = Calls()
-    with closing(sqlite3.connect(path)) as connection:
-        calls.watch(connection)
+    with place.connected() as connection, place.counting() as count:
 
         async def page() -> Html:
             return layout("Questions", primed.page(connection, viewer.id, questions).html, viewer)
 
-        timed = [asyncio.run(clocked(page, calls)) for _ in range(1 + REPEATS)]
+        timed = [asyncio.run(clocked(page, count)) for _ in range(1 + REPEATS)]
         last = primed.page(connection, viewer.id, questions)
     return _result("primed", timed, last.loads, last.keys, last.levels)
 
@@ -172,11 +157,12 @@ class Timed:
     ms: float
 
 
-async def clocked(page: Callable[[], Awaitable[Html]], calls: Calls) -> Timed:
+async def clocked(page: Callable[[], Awaitable[Html]], count: Count) -> Timed:
     """Make a page, and count and time it."""
-    before, start = calls.count, time.perf_counter()
+    before, start = count(), time.perf_counter()
     html = await page()
-    return Timed(html, calls.count - before, 1000 * (time.perf_counter() - start))
+    seconds = time.perf_counter() - start
+    return Timed(html, count() - before, 1000 * seconds)
 
 
 def _result(way: str, timed: list[Timed], loads: int, keys: int, levels: int) -> Result:

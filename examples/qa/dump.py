@@ -170,7 +170,7 @@ def _badge(row: Attributes) -> list[Row]:
 
 
 def _link(row: Attributes) -> list[Row]:
-    return [(_number(row, "PostId"), _number(row, "RelatedPostId"), _number(row, "LinkTypeId"))]
+    return [(_number(row, "Id"), _number(row, "PostId"), _number(row, "RelatedPostId"), _number(row, "LinkTypeId"))]
 
 
 def _on(row: Attributes, posts: Collection[int]) -> bool:

@@ -157,7 +157,7 @@ def _links(connection: sqlite3.Connection, questions: list[int], chance: random.
         for place, later in enumerate(questions)
         if place and chance.random() < 0.5
     ]
-    add(connection, "links", pairs)
+    add(connection, "links", ((number, *pair) for number, pair in enumerate(pairs, 1)))
 
 
 def _author(writers: list[int], chance: random.Random) -> tuple[int, str]:

@@ -1,7 +1,14 @@
 """How each key type is fetched: one definition each, and the only SQL that the pages run.
 
-Rules of this room: a definition says what a key is and what it gives; it knows no page. What belongs to one viewer
-(`follow`, `follow_user`, `my_vote`) is never put in a shared cache: nobody else would ask for it.
+Rules of this room:
+
+- A definition says what a key is and what it gives; it knows no page.
+- Every key type goes through the cache, also what belongs to one viewer (`follow`, `follow_user`, `my_vote`). Nobody
+  else asks for these, but the viewer does, on each page again; were they left out, every page that is otherwise warm
+  would still make a statement for each of them and level. The viewer is part of the key, so nobody sees another's.
+- Whoever writes invalidates what it changed (`app.py`). The ttl bounds what a lost invalidation can do. The feed has a
+  short one instead: what changes it are views, and nobody invalidates for a view.
+- One text for both databases; `database.py` says what that takes.
 """
 
 from __future__ import annotations
@@ -9,17 +16,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import batchio
 from batchio import Cache, Limits, Loader
-from batchio.sqlite import Database
 
+from .database import Database, marked
 from .records import NO_BADGES, NO_VOTES, Avatar, Badge, Badges, Comment, Heading, Link, Post, Tag, User, Votes
+
+TTL = 3600.0  # seconds
+FEED_TTL = 30.0  # seconds
 
 Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Loaders:
-    """The thirteen key types of the model page, then three more that a user's page asks for."""
+    """The thirteen key types of the model page, three more that a user's page asks for, and the feed's questions."""
 
     post: Loader[int, Post]
     tags: Loader[int, list[Tag]]  # of a question
@@ -39,13 +50,15 @@ class Loaders:
     badge_list: Loader[int, list[Badge]]  # of a user
     written: Loader[Pair, list[Heading]]  # (user, post type): the most viewed
 
+    top: Loader[Pair, list[int]]  # (how many to skip, how many to give): the most viewed questions, by id
+
 
 def make_loaders(
     db: Database, *, limits: Limits | None = None, memo: bool = True, cache: Cache | None = None
 ) -> Loaders:
     """Declare the loaders on a database."""
-    mine: dict[str, Any] = {"limits": limits, "memo": memo}
-    ours: dict[str, Any] = {**mine, "cache": cache}
+    plain: dict[str, Any] = {"limits": limits, "memo": memo, "cache": cache}
+    ours: dict[str, Any] = {**plain, "ttl": TTL if cache else None}
     return Loaders(
         post=db.row("posts", key="id", into=Post, name="post", **ours),
         tags=db.select(_TAGS, key="post_id", into=Tag, many=True, name="tags", **ours),
@@ -53,12 +66,12 @@ def make_loaders(
         comments_of=db.rows("comments", key="post_id", columns="id", order_by="id", name="comments_of", **ours),
         answers_of=db.select(_ANSWERS, key="parent_id", columns="id", many=True, name="answers_of", **ours),
         links=db.select(_LINKS, key="post_id", into=Link, many=True, name="links", **ours),
-        follow=db.row("follows", key=("user_id", "post_id"), columns="post_id", default=0, name="follow", **mine),
-        my_vote=db.row("votes", key=("user_id", "post_id"), columns="value", default=0, name="my_vote", **mine),
+        follow=db.row("follows", key=("user_id", "post_id"), columns="post_id", default=0, name="follow", **ours),
+        my_vote=db.row("votes", key=("user_id", "post_id"), columns="value", default=0, name="my_vote", **ours),
         user=db.row("users", key="id", into=User, name="user", **ours),
         badges=db.select(_BADGES, key="user_id", into=Badges, default=NO_BADGES, name="badges", **ours),
         follow_user=db.row(
-            "user_follows", key=("user_id", "followed_id"), columns="followed_id", default=0, name="follow_user", **mine
+            "user_follows", key=("user_id", "followed_id"), columns="followed_id", default=0, name="follow_user", **ours
         ),
         avatar=db.row("avatars", key="user_id", into=Avatar, name="avatar", **ours),
         comment=db.row("comments", key="id", into=Comment, name="comment", **ours),
@@ -67,12 +80,19 @@ def make_loaders(
         written=db.rows(
             "posts", key=("owner_id", "type"), into=Heading, order_by=("-views", "id"), limit=10, name="written", **ours
         ),
+        top=_top(db, {**plain, "ttl": FEED_TTL if cache else None}),
     )
 
 
-async def feed(db: Database, count: int, skip: int = 0) -> list[int]:
-    """The most viewed questions, by id. Not keyed by anything, so it is no load but a read of its own."""
-    return [row[0] for row in await db.fetch(_FEED, (count, skip))]
+def _top(db: Database, options: dict[str, Any]) -> Loader[Pair, list[int]]:
+    """The feed: a statement for each part of it that is asked for, and nearly always that is one."""
+    sql = marked(db, _FEED)
+
+    async def load_batch(keys: list[Pair]) -> list[list[int]]:
+        parts = await batchio.gather([db.fetch(sql, (count, skip)) for skip, count in keys])
+        return [[row[0] for row in part] for part in parts]
+
+    return Loader(load_batch, name="top", value_type=list[int], **options)
 
 
 _FEED = "SELECT id FROM posts WHERE type = 1 ORDER BY views DESC, id LIMIT ? OFFSET ?"
@@ -83,27 +103,29 @@ _TAGS = """
     WHERE t.post_id IN :keys ORDER BY t.position"""
 
 _VOTES = """
-    SELECT post_id, SUM(value > 0) AS ups, SUM(value < 0) AS downs
+    SELECT post_id, COUNT(CASE WHEN value > 0 THEN 1 END) AS ups, COUNT(CASE WHEN value < 0 THEN 1 END) AS downs
     FROM votes WHERE post_id IN :keys GROUP BY post_id"""
 
 _ANSWERS = """
     SELECT a.parent_id, a.id
     FROM posts a JOIN posts q ON q.id = a.parent_id LEFT JOIN votes v ON v.post_id = a.id
     WHERE a.parent_id IN :keys
-    GROUP BY a.id ORDER BY a.id = q.accepted_id DESC, TOTAL(v.value) DESC, a.id"""
+    GROUP BY a.parent_id, a.id, q.accepted_id
+    ORDER BY a.id = q.accepted_id DESC, COALESCE(SUM(v.value), 0) DESC, a.id"""
 
 _LINKS = """
     SELECT l.post_id, l.related_id, p.title, l.kind
     FROM links l JOIN posts p ON p.id = l.related_id AND p.type = 1
-    WHERE l.post_id IN :keys ORDER BY l.rowid"""
+    WHERE l.post_id IN :keys ORDER BY l.id"""
 
 _BADGES = """
-    SELECT user_id, SUM(rank = 1) AS gold, SUM(rank = 2) AS silver, SUM(rank = 3) AS bronze
+    SELECT user_id, COUNT(CASE metal WHEN 1 THEN 1 END) AS gold, COUNT(CASE metal WHEN 2 THEN 1 END) AS silver,
+        COUNT(CASE metal WHEN 3 THEN 1 END) AS bronze
     FROM badges WHERE user_id IN :keys GROUP BY user_id"""
 
 _BADGE_LIST = """
-    SELECT user_id, name, rank, COUNT(*) AS times
-    FROM badges WHERE user_id IN :keys GROUP BY user_id, rank, name ORDER BY rank, name"""
+    SELECT user_id, name, metal, COUNT(*) AS times
+    FROM badges WHERE user_id IN :keys GROUP BY user_id, metal, name ORDER BY metal, name"""
 
 _FOLLOWERS = """
     SELECT followed_id, COUNT(*) AS count

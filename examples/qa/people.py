@@ -92,9 +92,9 @@ def _section(title: str, kind: str, items: Sequence[Html]) -> Html:
 
 
 def _badge(badge: Badge) -> Html:
-    rank = {1: "gold", 2: "silver"}.get(badge.rank, "bronze")
+    metal = {1: "gold", 2: "silver"}.get(badge.metal, "bronze")
     times = f" x {badge.times}" if badge.times > 1 else ""
-    return markup('<li class="medal {rank}">{name}{times}</li>\n', rank=rank, name=badge.name, times=times)
+    return markup('<li class="medal {metal}">{name}{times}</li>\n', metal=metal, name=badge.name, times=times)
 
 
 def _heading(one: Heading) -> Html:

@@ -1,14 +1,14 @@
 """The model page once more, primed by hand: what its authors had to write before loads could batch themselves.
 
-Rules of this room: plain sqlite3, and nothing of batchio. Level by level, at most one statement for each key type and
-level; then the page is put together from what was fetched. The templates are those of `pages.py`, so the HTML is too.
+Rules of this room: a plain connection, and nothing of batchio. Level by level, at most one statement for each key type
+and level; then the page is put together from what was fetched. The templates are those of `pages.py`, so the HTML is
+too.
 
 Compare it with `pages.py`, and see what one more thing on the page would cost in each.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,26 +16,29 @@ from typing import Any, NamedTuple
 from . import people, templates
 from .html import Html
 from .records import NO_BADGES, NO_VOTES, Avatar, Badges, Comment, Link, Post, Tag, User, Votes
+from .store import Connection
 
 SQL = {
-    "post": "SELECT id, * FROM posts WHERE id IN ({})",
+    "post": "SELECT id, posts.* FROM posts WHERE id IN ({})",
     "tags": """SELECT t.post_id, t.name, COALESCE(g.uses, 0) FROM post_tags t LEFT JOIN tags g ON g.name = t.name
         WHERE t.post_id IN ({}) ORDER BY t.position""",
-    "votes": "SELECT post_id, SUM(value > 0), SUM(value < 0) FROM votes WHERE post_id IN ({}) GROUP BY post_id",
+    "votes": """SELECT post_id, COUNT(CASE WHEN value > 0 THEN 1 END), COUNT(CASE WHEN value < 0 THEN 1 END)
+        FROM votes WHERE post_id IN ({}) GROUP BY post_id""",
     "comments_of": "SELECT post_id, id FROM comments WHERE post_id IN ({}) ORDER BY id",
     "answers_of": """SELECT a.parent_id, a.id FROM posts a JOIN posts q ON q.id = a.parent_id
         LEFT JOIN votes v ON v.post_id = a.id WHERE a.parent_id IN ({})
-        GROUP BY a.id ORDER BY a.id = q.accepted_id DESC, TOTAL(v.value) DESC, a.id""",
+        GROUP BY a.parent_id, a.id, q.accepted_id
+        ORDER BY a.id = q.accepted_id DESC, COALESCE(SUM(v.value), 0) DESC, a.id""",
     "links": """SELECT l.post_id, l.related_id, p.title, l.kind FROM links l JOIN posts p
-        ON p.id = l.related_id AND p.type = 1 WHERE l.post_id IN ({}) ORDER BY l.rowid""",
+        ON p.id = l.related_id AND p.type = 1 WHERE l.post_id IN ({}) ORDER BY l.id""",
     "follow": "SELECT post_id, post_id FROM follows WHERE post_id IN ({}) AND user_id = ?",
     "my_vote": "SELECT post_id, value FROM votes WHERE post_id IN ({}) AND user_id = ?",
-    "user": "SELECT id, * FROM users WHERE id IN ({})",
-    "badges": """SELECT user_id, SUM(rank = 1), SUM(rank = 2), SUM(rank = 3) FROM badges
-        WHERE user_id IN ({}) GROUP BY user_id""",
+    "user": "SELECT id, users.* FROM users WHERE id IN ({})",
+    "badges": """SELECT user_id, COUNT(CASE metal WHEN 1 THEN 1 END), COUNT(CASE metal WHEN 2 THEN 1 END),
+        COUNT(CASE metal WHEN 3 THEN 1 END) FROM badges WHERE user_id IN ({}) GROUP BY user_id""",
     "follow_user": "SELECT followed_id, followed_id FROM user_follows WHERE followed_id IN ({}) AND user_id = ?",
     "avatar": "SELECT user_id, initials, hue FROM avatars WHERE user_id IN ({})",
-    "comment": "SELECT id, * FROM comments WHERE id IN ({})",
+    "comment": "SELECT id, comments.* FROM comments WHERE id IN ({})",
 }
 
 
@@ -57,7 +60,7 @@ class Primed(NamedTuple):
 class Primer:
     """Everything fetched so far, by key type and key."""
 
-    def __init__(self, connection: sqlite3.Connection, me: int) -> None:
+    def __init__(self, connection: Connection, me: int) -> None:
         self.me = me
         self.loads = 0
         self._connection = connection
@@ -105,7 +108,7 @@ class Primer:
         return next(iter(self.ids(kind, key)), 0)
 
 
-def page(connection: sqlite3.Connection, me: int, count: int) -> Primed:
+def page(connection: Connection, me: int, count: int) -> Primed:
     """The feed of the most viewed questions."""
     questions = [q for (q,) in connection.execute(FEED, (count,))]
     primer = Primer(connection, me)

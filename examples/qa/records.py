@@ -56,7 +56,7 @@ class Badge(NamedTuple):
     """One kind of badge that a user has, and how often."""
 
     name: str
-    rank: int  # 1 gold, 2 silver, 3 bronze
+    metal: int  # 1 gold, 2 silver, 3 bronze
     times: int
 
 

@@ -1,4 +1,4 @@
-"""Builds a database file, all or nothing.
+"""Builds a SQLite database file, all or nothing.
 
 Rules of this room: the file is built beside its place, under another name, and takes its place in one step at the
 end. Whoever reads the old file goes on reading it; whatever fails, nothing half-made is left behind.
@@ -7,13 +7,21 @@ end. Whoever reads the old file goes on reading it; whatever fails, nothing half
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any, Protocol
 
 from . import schema
 
 Row = tuple[object, ...]
+
+
+class Connection(Protocol):
+    """sqlite3's, or one that has its ways: what the page that is primed by hand reads from."""
+
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Iterable[tuple[Any, ...]]:
+        """The rows of a statement, in which values are written as `?`."""
 
 
 class BuildError(Exception):
@@ -28,13 +36,12 @@ def path_of(url: str) -> Path:
     """
     kind, _, file = url.partition(":") if ":" in url else ("sqlite", ":", url)
     if kind != "sqlite" or not file:
-        raise BuildError(f"{url}: write the database as sqlite:FILE")
+        raise BuildError(f"{kind}: write the database as sqlite:FILE or mysql://user:password@host:port/name")
     return Path(file)
 
 
-def existing(url: str) -> Path:
-    """The file of a site that is there; sqlite3 would make an empty one where there is none."""
-    path = path_of(url)
+def check(path: Path) -> None:
+    """Raise BuildError where no site is; sqlite3 would make an empty one where there is no file."""
     if not path.is_file():
         raise BuildError(f"{path}: no such file; make it with import or generate")
     try:
@@ -42,7 +49,6 @@ def existing(url: str) -> Path:
             connection.execute("SELECT 1 FROM avatars LIMIT 1")
     except sqlite3.Error as error:
         raise BuildError(f"{path}: not a site's database ({error})") from error
-    return path
 
 
 @contextmanager
@@ -79,8 +85,8 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 def _finish(connection: sqlite3.Connection) -> None:
     """Indexes come last: one sort each, not one search per row."""
-    for statement in schema.INDEXES:
-        connection.execute(statement)
+    for name in schema.INDEXES:
+        connection.execute(schema.index(name))
     connection.execute("ANALYZE")
     connection.commit()
 

@@ -79,6 +79,13 @@ def tiny_site(write_dump: WriteDump, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def tiny_mysql(write_dump: WriteDump, mysql_url: str) -> str:
+    """The address of the tiny dump in MySQL."""
+    assert command.main(["import", "--data", str(write_dump()), "--to", mysql_url]) == 0
+    return mysql_url
+
+
 @pytest.fixture(scope="session")
 def generated_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The database of a generated site; nobody writes to it."""

@@ -10,8 +10,7 @@ from typing import Any
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
-from batchio.sqlite import Database
-from examples.qa import app
+from examples.qa import app, places
 
 SECRET = b"of the tests"
 
@@ -47,8 +46,8 @@ class Browser:
 
 
 @asynccontextmanager
-async def serving(path: Path, **options: Any) -> AsyncIterator[Browser]:
-    """A browser at the site of a database."""
-    application = app.make_app(Database(path), secret=SECRET, **options)
+async def serving(site: Path | str, **options: Any) -> AsyncIterator[Browser]:
+    """A browser at the site in a file, or in a database of that address."""
+    application = app.make_app(places.place(str(site)).database(), secret=SECRET, **options)
     async with TestClient(TestServer(application)) as client:
         yield Browser(client)

@@ -63,7 +63,7 @@ def test_bookmarks_are_follows(tiny_site: Path) -> None:
 
 def test_what_belongs_to_nothing_stays_out(tiny_site: Path) -> None:
     """Badges of unknown users, and comments and votes on unknown posts, are left out."""
-    assert rows(tiny_site, "SELECT user_id, name, rank FROM badges") == [(2, "Teacher", 1)]
+    assert rows(tiny_site, "SELECT user_id, name, metal FROM badges") == [(2, "Teacher", 1)]
     assert rows(tiny_site, "SELECT id FROM comments") == [(1,), (2,)]
 
 
@@ -137,7 +137,7 @@ def test_a_missing_file_is_named(write_dump: WriteDump, tmp_path: Path, capsys: 
     assert [one.name for one in tmp_path.iterdir()] == ["dump"]
 
 
-@pytest.mark.parametrize("to", ["sqlite:", "mysql://localhost/qa", "sqlite:/no/such/folder/site.db"])
+@pytest.mark.parametrize("to", ["sqlite:", "postgres://localhost/qa", "sqlite:/no/such/folder/site.db"])
 def test_a_wrong_target_is_one_line(to: str, write_dump: WriteDump, capsys: pytest.CaptureFixture[str]) -> None:
     """A place where no site can be made is told in one line."""
     assert command.main(["import", "--data", str(write_dump()), "--to", to]) == 2
