@@ -162,6 +162,7 @@ class Batch:
         "parents",
         "queue",
         "slot",
+        "spared",
         "stuck",
         "task",
         "waiters",
@@ -193,6 +194,7 @@ class Batch:
         self.ended = False  # its task is over
         self.task: Any = None
         self.deadline: float | None = None  # on the loop's clock
+        self.spared = False  # its deadline was put off once
 
     def _continue_chain(self) -> None:
         """Batch functions asked for this one's keys: it passes through their loaders too."""
@@ -217,31 +219,46 @@ class Batch:
 
     def answer(self, values: Mapping[Any, Any], keys: Iterable[Any] | None = None) -> None:
         """Give each key (of those named, or of all that wait) its value; an exception as a value fails that key."""
-        wanted = list(self.waiters) if keys is None else [key for key in keys if key in self.waiters]
-        found = {
-            key: values.get(key, MISSING) for key in wanted
-        }  # all at first: a mapping of somebody else's may raise
-        if self._answer_in_one(found):
+        if keys is None and type(values) is dict and not events.on_answer:
+            self._answer_at_once(values)
             return
-        waiters, owners, silent = self.waiters, self.owners, not events.on_answer
-        for key, came in found.items():
-            value = self._missing(key) if came is MISSING else came
-            waiter = waiters[key]
-            if isinstance(value, BaseException):
-                self._fail(key, value)
-            elif silent and type(waiter) not in _SHARED and not waiter.done():  # nearly all; the rest takes longer
-                owners.pop(waiter, None)
-                waiter.set_result(value)
-                del waiters[key]
+        wanted = list(self.waiters) if keys is None else [key for key in keys if key in self.waiters]
+        # All at first: a mapping of somebody else's may raise.
+        found = {key: values.get(key, MISSING) for key in wanted}
+        for key, value in found.items():
+            self._answer_one(key, value)
+
+    def _answer_one(self, key: Any, came: Any) -> None:
+        """Give a key what came for it."""
+        value = self._missing(key) if came is MISSING else came
+        if isinstance(value, BaseException):
+            self._fail(key, value)
+        else:
+            self._give(key, value)
+
+    def _answer_at_once(self, values: dict[Any, Any]) -> None:
+        """The way of nearly all answers, written for speed: single loads that wait for values, or one load_many."""
+        waiters = self.waiters
+        if type(next(iter(waiters.values()), None)) is Many and self._answer_in_one(values):
+            return
+        unusual = []
+        for key, waiter in waiters.items():
+            value = values.get(key, MISSING)
+            if value is MISSING or type(waiter) in _SHARED or isinstance(value, BaseException) or waiter.done():
+                unusual.append((key, value))
             else:
-                self._give(key, value)
+                waiter.set_result(value)
+        if unusual:
+            self.waiters = {key: waiters[key] for key, _ in unusual}
+            for key, value in unusual:
+                self._answer_one(key, value)
+        else:
+            self.waiters = {}
 
     def _answer_in_one(self, values: dict[Any, Any]) -> bool:
         """The way for one load_many that has the batch to itself: dict operations in C instead of a loop."""
-        if not values or len(values) != len(self.waiters) or events.on_answer:
-            return False
         many = next(iter(self.waiters.values()))
-        if type(many) is not Many or list(self.waiters.values()).count(many) != len(values):
+        if values.keys() != self.waiters.keys() or list(self.waiters.values()).count(many) != len(values):
             return False
         kinds = set(map(type, values.values()))
         if type(MISSING) in kinds or any(issubclass(kind, BaseException) for kind in kinds):

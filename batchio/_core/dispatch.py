@@ -15,8 +15,9 @@ import asyncio
 import functools
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextvars import Context, ContextVar
+from types import CoroutineType
 from typing import Any, TypeVar
 
 from batchio._core import events
@@ -25,7 +26,7 @@ from batchio._core.cache import Lookup
 from batchio._core.errors import BatchAborted, BatchShapeError, BatchTimeout, described
 from batchio._core.options import MISSING, Definition
 from batchio._core.queue import Queue
-from batchio._core.tick import Dispatcher, begin
+from batchio._core.tick import Dispatcher, begin, within
 
 T = TypeVar("T")
 
@@ -57,9 +58,11 @@ def _begin(dispatcher: Dispatcher, batch: Batch) -> None:
     """Give a batch its time and its task, in a context that is nobody's, or a copy of its scope's."""
     definition = batch.definition
     if definition.limits.timeout is not None:
-        dispatcher.limit(batch, definition.limits.timeout)
-    context = Context() if batch.context is None else batch.context.copy()
-    batch.context = None
+        dispatcher.limit(batch, batch.left + definition.limits.timeout)
+    if batch.context is None:
+        context = Context()
+    else:
+        context, batch.context = batch.context.copy(), None
     context.run(inside.set, batch)
     task = begin(dispatcher.loop, _run(dispatcher, batch), context, definition.task_name)
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # a loop that is closed takes its batches with it
@@ -245,8 +248,11 @@ async def _call(definition: Definition, batch: Batch, keys: list[Any]) -> Mappin
     fetch = definition.stand_ins[-1] if definition.stand_ins else definition.fetch
     params = batch.group.params
     result = fetch(list(keys), **definition.named(params)) if params else fetch(list(keys))
-    if hasattr(result, "__await__"):
+    if type(result) is CoroutineType or hasattr(result, "__await__"):
         result = await result
+        if type(result) is dict:  # nearly always; the rest takes longer
+            batch.answer(result, None if len(keys) == len(batch.keys) else keys)
+            return _fillable(definition, keys, result) if definition.cache is not None else {}
     elif not hasattr(result, "__aiter__") and not definition.stand_ins:
         raise BatchShapeError(
             f"{definition.name}: the batch function is no coroutine function, it returned a {type(result).__name__}; "
@@ -358,12 +364,13 @@ def _with_params(batch: Batch, key: Any) -> tuple[Any, ...]:
     return (key, *(value for _, value in batch.group.params))
 
 
-async def _guarded(definition: Definition, name: str, verb: Callable[..., Awaitable[T]], *args: Any) -> T | None:
+async def _guarded(
+    definition: Definition, name: str, verb: Callable[..., Coroutine[Any, Any, T]], *args: Any
+) -> T | None:
     """A verb of the cache within its time; None and a line in the log when it fails, or cancels itself."""
     task = asyncio.current_task()
     try:
-        async with asyncio.timeout(definition.limits.cache_timeout):
-            return await verb(*args)
+        return await within(definition.limits.cache_timeout, verb(*args))
     except (Exception, asyncio.CancelledError) as error:
         if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
             raise  # the batch is cancelled, not the cache

@@ -50,8 +50,6 @@ def ask(
         remember = memo if parent is None else None
         place = group
         _stand(queue, group, key, future, asking)
-        if definition.plain and group is queue.groups.get(None) and dispatcher.watch is None:
-            dispatcher.open[definition] = group
     if remember is not None:
         remember.asked[key] = future
         place.owners[future] = remember
@@ -64,16 +62,20 @@ def ask(
 
 
 def ask_quickly(definition: Definition, dispatcher: Dispatcher, memo: Memo | None, key: Any) -> Any:
-    """The way of nearly all loads, written for speed: a key that nobody wants yet joins a group that waits for its tick.
+    """The way of nearly all loads, written for speed: a key that nobody wants yet joins the plain keys of its queue.
 
     Returns:
         A future; None when the load has to go the long way.
     """
-    group = dispatcher.open.get(definition)
-    if group is None or key in group.waiters or inside.get() is not None or events.on_load:
+    if inside.get() is not None or events.on_load:
         return None
+    group = dispatcher.open.get(definition)
+    if group is None:
+        if not definition.plain or dispatcher.watch is not None:
+            return None
+        group = _open(definition, dispatcher)
     queue = dispatcher.queues[definition]
-    if queue.queued >= definition.limits.max_queued:
+    if key in group.waiters or queue.queued >= definition.limits.max_queued:
         return None
     future: asyncio.Future[Any] = asyncio.Future(loop=dispatcher.loop)
     group.waiters[key] = future
@@ -83,6 +85,14 @@ def ask_quickly(definition: Definition, dispatcher: Dispatcher, memo: Memo | Non
         memo.asked[key] = future
         group.owners[future] = memo
     return future
+
+
+def _open(definition: Definition, dispatcher: Dispatcher) -> Group:
+    """The plain group of a queue, which the next tick looks at."""
+    queue = dispatcher.queue_of(definition)
+    group = dispatcher.open[definition] = queue.group((), None, None, dispatcher.loop.time)
+    dispatcher.expect(queue)
+    return group
 
 
 def ask_many(

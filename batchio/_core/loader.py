@@ -31,7 +31,7 @@ from batchio._core.enqueue import answered, ask, ask_many, ask_quickly, dispatch
 from batchio._core.errors import BatchAborted, BatchTimeout, show_key
 from batchio._core.options import MISSING, Definition, Limits, Params, define, explain_unknown
 from batchio._core.scope import Memo, Scope, current, memo_of, seen_from
-from batchio._core.tick import ATTRIBUTE
+from batchio._core.tick import ATTRIBUTE, within
 
 __all__ = ["Loader", "loader"]
 
@@ -213,20 +213,21 @@ class Loader(Generic[K, V]):
         scope = current.get()
         # The way of nearly all loads, written for speed: a hit, or a key that is new to its scope and joins those that
         # wait for this tick. Whatever is unusual goes the long way, which also explains what is wrong with a key.
-        if definition.simple and not params and scope is not None and scope._loop is loop:
-            memo = scope._memos.get(definition)
-            if memo is not None:
-                try:
-                    done = memo.asked.get(key)
-                    if done is None:
-                        if not memo.values or key not in memo.values:
-                            dispatcher = getattr(loop, ATTRIBUTE, None)
-                            if dispatcher is not None and (quick := ask_quickly(definition, dispatcher, memo, key)):
-                                return quick  # type: ignore[no-any-return]
-                    elif done.done() and not done.cancelled() and not events.on_load:
-                        return done  # type: ignore[no-any-return]
-                except TypeError:
-                    pass
+        if definition.simple and not params and (dispatcher := getattr(loop, ATTRIBUTE, None)) is not None:
+            quick: asyncio.Future[V] | None = None
+            try:
+                if scope is None:
+                    quick = ask_quickly(definition, dispatcher, None, key)
+                elif scope._loop is loop and (memo := scope._memos.get(definition)) is not None:
+                    quick = memo.asked.get(key)
+                    if quick is None and (not memo.values or key not in memo.values):
+                        quick = ask_quickly(definition, dispatcher, memo, key)
+                    elif quick is not None and (not quick.done() or quick.cancelled() or events.on_load):
+                        quick = None
+            except TypeError:
+                pass
+            if quick is not None:
+                return quick
         return self._load(loop, key, params)
 
     def _load(self, loop: Any, key: Any, params: dict[str, Any]) -> asyncio.Future[V]:
@@ -551,8 +552,7 @@ def _from_mapping(values: Mapping[Any, Any]) -> Callable[..., Any]:
 async def _delete_in_time(definition: Definition, keys: list[Any]) -> None:
     """An invalidation of the cache within its time; the writer is told when it fails."""
     try:
-        async with asyncio.timeout(definition.limits.cache_timeout):
-            await definition.cache.delete_many(keys)
+        await within(definition.limits.cache_timeout, definition.cache.delete_many(keys))
     except TimeoutError as error:
         raise BatchTimeout(
             f"{definition.name}: the cache did not confirm an invalidation within {definition.limits.cache_timeout} "

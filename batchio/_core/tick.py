@@ -26,11 +26,14 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from batchio._core.batch import Batch, Group
 from batchio._core.options import Definition
 from batchio._core.queue import Queue, drained
+
+T = TypeVar("T")
 
 __all__ = ["Dispatcher", "dispatcher_of", "drain"]
 
@@ -48,6 +51,10 @@ PATIENCE_WHEN_BUSY = 3
 PATIENCE_WITHOUT_READY = 3
 
 EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+
+# Seconds by which a time limit is put off, once, on a loop that was held past it: what has arrived in the meantime lies
+# in a socket, and a timer runs before its reader does.
+GRACE = 0.005
 
 CLOCK_STEP = 1e-6  # seconds; a loop may ring a timer early by its clock's resolution
 
@@ -167,7 +174,8 @@ class Dispatcher:
             self.open.pop(queue.definition, None)
         for queue in (*queues, *blocked):
             self._cut(queue, batches)
-            self.settle(queue)
+            if not queue.running:
+                self.settle(queue)
         self._start_all(batches, reason)
 
     def _start_all(self, batches: list[Batch], reason: str) -> None:
@@ -198,9 +206,9 @@ class Dispatcher:
         task.add_done_callback(self.tasks.discard)
         return task
 
-    def limit(self, batch: Batch, seconds: float) -> None:
+    def limit(self, batch: Batch, deadline: float) -> None:
         """See to it that a batch ends in time. One alarm serves all: a timer per batch would cost 2 us each."""
-        batch.deadline = deadline = self.loop.time() + seconds
+        batch.deadline = deadline
         if self._alarm is None or deadline < self._rings_at:
             self._set_alarm(deadline)
 
@@ -214,13 +222,43 @@ class Dispatcher:
         """End the batches whose time is over, and set the alarm to the next one's; to none, when none runs."""
         self._alarm = None
         now = self.loop.time() + CLOCK_STEP
+        held = now - self._rings_at > GRACE
         running = [batch for queue in self.queues.values() for batch in queue.running]
         for batch in running:
             if batch.deadline is not None and batch.deadline <= now:
-                self.expire(self, batch)
+                if held and not batch.spared:
+                    batch.spared, batch.deadline = True, now + GRACE
+                else:
+                    self.expire(self, batch)
         later = [batch.deadline for batch in running if batch.deadline is not None and batch.deadline > now]
         if later:
             self._set_alarm(min(later))
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """Wait so many seconds at most; on a loop that was held past them a little longer: see ``GRACE``.
+
+    Raises:
+        TimeoutError: the time is over.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    limit = asyncio.timeout(None)
+    alarm: asyncio.TimerHandle
+
+    def ring(*, spared: bool) -> None:
+        nonlocal alarm
+        if loop.time() - deadline > GRACE and not spared:
+            alarm = loop.call_later(GRACE, partial(ring, spared=True))
+        else:
+            limit.reschedule(loop.time())
+
+    alarm = loop.call_at(deadline, partial(ring, spared=False))
+    try:
+        async with limit:
+            return await work
+    finally:
+        alarm.cancel()
 
 
 def begin(loop: Any, work: Any, context: Context, name: str) -> asyncio.Task[Any]:
