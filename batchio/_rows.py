@@ -194,9 +194,9 @@ class Reader:
         if self.shape.columns is None:
             places = [place for place, name in enumerate(names) if not name.startswith(HIDDEN)]
         else:
-            places = [self._place(names, name) for name in self.shape.columns]
+            places = [self.place(names, name) for name in self.shape.columns]
         make = self.shape.maker(self.shape.columns or tuple(names[place] for place in places))
-        keys = partial(map, itemgetter(*(self._place(names, name) for name in self.key)))
+        keys = partial(map, itemgetter(*(self.place(names, name) for name in self.key)))
         if places == list(range(len(names))):
             return Layout(keys, make)
         if len(places) == 1:
@@ -205,8 +205,8 @@ class Reader:
         pick = itemgetter(*places)
         return Layout(keys, lambda rows: make(map(pick, rows)))
 
-    def _place(self, names: tuple[str, ...], wanted: str) -> int:
-        """A database may name a column as the table spells it, so a name also matches in another case."""
+    def place(self, names: tuple[str, ...], wanted: str) -> int:
+        """Find a column. A database may name a column as the table spells it, so a name also matches in another case."""
         places = [place for place, name in enumerate(names) if name == wanted]
         places = places or [place for place, name in enumerate(names) if name.lower() == wanted.lower()]
         if len(places) == 1:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from types import GenericAlias
@@ -38,7 +38,7 @@ class Dialect:
     exact: str
     """Expressions that are equal only for equal keys of one type, whatever the column's collation."""
     max_parameters: int
-    """How many values one statement may bind, where the connection cannot say."""
+    """How many values one statement holds at most, where the connection cannot say."""
     pad: bool
     """Repeat the last key up to a power of two, so that a cache of prepared statements sees few texts."""
     tokens: re.Pattern[str]
@@ -81,19 +81,21 @@ SQLITE = Dialect(
     kinds={int: _integer(-(2**63), 2**63 - 1), str: _text, bytes: _bytes},
 )
 
+MYSQL_FIXED = r"""'(?:[^'\\]|\\.)*(?:'|\Z) | "(?:[^"\\]|\\.)*(?:"|\Z) | `[^`]*(?:`|\Z)
+    | --(?=\s|\Z)[^\n]* | \#[^\n]* | /\*.*?(?:\*/|\Z)"""
+"""MySQL's strings, quoted names and comments: what stands in them is no placeholder. A verbose pattern."""
+
 MYSQL = Dialect(
     name="mysql",
     quote="`",
     placeholder="%s",
     row_values="",
-    exact="CAST({0} AS BINARY)",
-    max_parameters=65_535,
+    # Hashed, because a window compares no more than the first `max_sort_length` bytes of a text: 1024 by default.
+    exact="SHA2(CAST({0} AS BINARY), 256)",
+    max_parameters=10_000,  # far from 8 MB, beyond which its optimizer gives indexes up (230 bytes a value)
     pad=False,
     tokens=re.compile(
-        r"""'(?:[^'\\]|\\.)*(?:'|\Z) | "(?:[^"\\]|\\.)*(?:"|\Z) | `[^`]*(?:`|\Z)
-        | --(?=\s|\Z)[^\n]* | \#[^\n]* | /\*.*?(?:\*/|\Z)
-        | (?P<keys>(?<!\w):keys\b) | (?P<other>\? | (?<!\w):\w+)""",
-        re.VERBOSE | re.DOTALL,
+        rf"{MYSQL_FIXED} | (?P<keys>(?<!\w):keys\b) | (?P<other>\? | (?<!\w):\w+)", re.VERBOSE | re.DOTALL
     ),
     kinds={int: _integer(-(2**63), 2**64 - 1), str: _text, bytes: _bytes},
 )
@@ -206,6 +208,8 @@ class Plan:
     tail: str
     key: tuple[str, ...]
     reader: Reader
+    whole: dict[int, bool] = field(default_factory=dict, compare=False, repr=False)
+    """Whether a column of the key holds integers, by its place in the key: for an edge to note from an answer."""
 
     @property
     def value_type(self) -> Any:
@@ -221,19 +225,46 @@ class Plan:
         one = f"({mark}{f',{mark}' * (len(self.key) - 1)})"
         return f"{self.head}({self.dialect.row_values}{one}{f',{one}' * (count - 1)}){self.tail}"
 
-    def statements(self, keys: Sequence[Any], max_parameters: int | None = None) -> Iterator[tuple[str, list[Any]]]:
+    def statements(
+        self, keys: Sequence[Any], max_parameters: int | None = None, max_bytes: int | None = None
+    ) -> Iterator[tuple[str, list[Any]]]:
         """Give the statements for these keys, each with its values: one, unless they are too many; none for none.
 
         Args:
             keys: What a batch asks for.
             max_parameters: How many values one statement may bind; None for the dialect's own number.
+            max_bytes: How long one statement may be with its values in it; the keys are SQL text then, and no values.
         """
         most = max(1, (max_parameters or self.dialect.max_parameters) // len(self.key))
+        for part in self._parts(keys, most, max_bytes):
+            if self.dialect.pad:
+                part.extend(part[-1:] * (min(most, 1 << (len(part) - 1).bit_length()) - len(part)))
+            yield self.statement(len(part)), part if len(self.key) == 1 else list(chain.from_iterable(part))
+
+    def _parts(self, keys: Sequence[Any], most: int, max_bytes: int | None) -> Iterator[list[Any]]:
+        """Cut by count, then by length; a key that is too long for any statement gets one of its own all the same."""
         for start in range(0, len(keys), most):
             part = list(keys[start : start + most])
-            if self.dialect.pad:
-                part += part[-1:] * (min(most, 1 << (len(part) - 1).bit_length()) - len(part))
-            yield self.statement(len(part)), part if len(self.key) == 1 else list(chain.from_iterable(part))
+            yield from [part] if max_bytes is None else self._short_parts(part, max_bytes)
+
+    def _short_parts(self, texts: list[Any], max_bytes: int) -> Iterator[list[Any]]:
+        start, size = 0, self.overhead
+        for place, more in enumerate(map(self.size, texts)):
+            if size + more > max_bytes and place > start:
+                yield texts[start:place]
+                start, size = place, self.overhead
+            size += more
+        yield texts[start:]
+
+    @property
+    def overhead(self) -> int:
+        """The bytes of a statement without its values."""
+        return len(self.statement(1).encode())
+
+    def size(self, text: Any) -> int:
+        """The bytes that one more key takes in a statement: its values as SQL text, brackets and commas."""
+        parts = (text,) if len(self.key) == 1 else text
+        return sum(len(part.encode()) + 1 for part in parts) + 2
 
     def collect(self, keys: Sequence[Any], names: Iterable[str], rows: Sequence[Row]) -> dict[Any, Any]:
         """Give each key its own rows: see `Reader.collect`."""

@@ -219,11 +219,9 @@ def fetched(connection: sqlite3.Connection, sql: str, params: Params) -> Result:
     return tuple(column[0] for column in cursor.description or ()), rows
 
 
-def read(connection: sqlite3.Connection, plan: Plan, keys: list[Any]) -> Result:
+def read(connection: sqlite3.Connection, plan: Plan, keys: list[Any]) -> list[tuple[list[Any], Result]]:
+    """Run a loader's statements, usually one; each with the keys that it asked for and what it gave."""
     limit = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
-    names: tuple[str, ...] = ()
-    found: list[tuple[Any, ...]] = []
-    for sql, params in plan.statements(keys, limit):
-        names, rows = fetched(connection, sql, params)
-        found = found + rows if found else rows
-    return names, found
+    most = max(1, limit // len(plan.key))
+    parts = [keys[start : start + most] for start in range(0, len(keys), most)]
+    return [(part, fetched(connection, *next(plan.statements(part, limit)))) for part in parts]

@@ -725,3 +725,17 @@ def test_a_fork_that_reads_nothing_has_nothing_to_close() -> None:
     )
     ended = run_python(program, "-W", "default", "-W", "ignore::DeprecationWarning")
     assert (ended.returncode, ended.stderr.count("unclosed batchio.sqlite.Database")) == (0, 1)
+
+
+async def test_a_neighbour_in_another_statement_is_nobodys_second_row() -> None:
+    """Keys that a collation takes for one, asked for in two statements of one batch, have their own row each."""
+
+    def allow_two(connection: sqlite3.Connection) -> None:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 2)
+
+    async with Database(":memory:", on_connect=allow_two) as db:
+        await db.execute("CREATE TABLE names (name TEXT COLLATE NOCASE, n INTEGER)")
+        await db.execute("INSERT INTO names VALUES ('a', 1)")
+        await db.execute("INSERT INTO names VALUES ('A', 2)")
+        numbers = db.row("names", key="name", columns="n", default=0)
+        assert await numbers.load_many(["a", "b", "A"]) == [1, 0, 2]
