@@ -140,8 +140,8 @@ async def gather(*aws: Any, return_exceptions: bool = False) -> Any:
         {'three': 9, 'more': [16, None]}
     """
     container = aws[0] if len(aws) == 1 and _is_container(aws[0]) else None
+    leaves: list[Any] = []
     if container is not None:
-        leaves: list[Any] = []
         _collect(container, leaves)
         aws = tuple(leaves)
     loop = asyncio.get_running_loop()
@@ -154,11 +154,16 @@ async def gather(*aws: Any, return_exceptions: bool = False) -> Any:
             front.child = child
             while not child.done():
                 await front
-    if front is not None and front.cancelled:
-        raise asyncio.CancelledError(*_note_all(children, front.message))
-    child = front = None  # type: ignore[assignment]  # see _taken
-    results = _results(children, words, return_exceptions=return_exceptions)
-    return tuple(results) if container is None else _rebuilt(container, iter(results))
+    if front is not None:
+        front.child = None
+        if front.cancelled:
+            raise asyncio.CancelledError(*_note_all(children, front.message))
+    try:
+        child = front = None  # type: ignore[assignment]  # see _taken
+        results = _results(children, words, return_exceptions=return_exceptions)
+        return tuple(results) if container is None else _rebuilt(container, iter(results))
+    finally:
+        aws, container, leaves = (), None, []
 
 
 def _results(

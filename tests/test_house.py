@@ -16,6 +16,7 @@ import pytest
 
 import batchio
 from tests import docstrings
+from tests.faults import rows
 
 PACKAGE = Path(batchio.__file__).parent
 ROOT = Path(__file__).parents[1]
@@ -322,3 +323,19 @@ def test_every_python_block_of_the_docs_runs() -> None:
         if match["info"].strip() not in {"python", "pycon"} and not match["info"].startswith("{literalinclude}")
     ]
     assert not odd, "\n".join(odd)
+
+
+# --- the fault table ----------------------------------------------------------------------------------------------
+
+
+def test_every_row_of_the_fault_table_has_a_test() -> None:
+    """But for those that are for later; and no test has a number that is no row, or whose row is said to have none."""
+    tested, untested = rows.tested(), rows.LATER | rows.PENDING
+    assert tested | untested == set(rows.ROWS), "rows without a test, or tests without a row"
+    assert tested & untested == set(), "these rows have a test: take them out of LATER or PENDING"
+
+
+def test_every_fault_for_later_is_told_to_users() -> None:
+    """Each row that batchio does not answer yet stands in the page of limits, as `fault NN`, and no other row does."""
+    page = (ROOT / "docs" / "explanation" / "limits.md").read_text(encoding="utf-8")
+    assert set(map(int, re.findall(r"\bfault (\d+)\b", page))) == rows.LATER

@@ -277,17 +277,17 @@ class _BoundMemory:
 
     def _full(self, keys: Iterable[Any]) -> list[tuple[Any, Hashable]]:
         """Each key with the key under which the cache holds it."""
-        return [(key, (self._prefix, _typed(key))) for key in keys]
+        return [(key, (self._prefix, typed(key))) for key in keys]
 
     def _ends(self, ttl: float | None) -> float:
         """When a value that is stored now ends, on the cache's clock."""
         return float("inf") if ttl is None else self._cache._clock() + ttl
 
 
-def _typed(key: Hashable) -> Hashable:
+def typed(key: Hashable) -> Hashable:
     """A key that equals only keys of the same type: a dict takes 1, True and 1.0 for one key, a store may not."""
     if isinstance(key, tuple):
-        return (type(key), tuple(_typed(part) for part in key))
+        return (type(key), tuple(typed(part) for part in key))
     if isinstance(key, frozenset):
-        return (type(key), frozenset(_typed(part) for part in key))
+        return (type(key), frozenset(typed(part) for part in key))
     return (type(key), key)

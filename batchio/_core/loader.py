@@ -26,7 +26,7 @@ from contextvars import Context
 from typing import Any, Concatenate, Generic, Literal, Never, ParamSpec, Protocol, TypeVar, overload
 
 from batchio._core import events
-from batchio._core.cache import Cache
+from batchio._core.cache import Cache, typed
 from batchio._core.enqueue import answered, ask, ask_many, ask_quickly, dispatcher_on, running, tell_loads
 from batchio._core.errors import BatchAborted, BatchTimeout, show_key
 from batchio._core.options import MISSING, Definition, Limits, Params, define, explain_unknown
@@ -440,7 +440,7 @@ class Loader(Generic[K, V]):
         if bound:
             full = [(key, *(value for _, value in bound)) for key in full]
         dispatcher = dispatcher_on(asyncio.get_running_loop())
-        work = _delete_in_time(self._definition, list(dict.fromkeys(full)))
+        work = _delete_in_time(self._definition, list({typed(key): key for key in full}.values()))
         task = dispatcher.own(work, Context(), f"batchio {self.name} invalidate")
         try:
             await asyncio.shield(task)
@@ -553,6 +553,8 @@ async def _delete_in_time(definition: Definition, keys: list[Any]) -> None:
     """An invalidation of the cache within its time; the writer is told when it fails."""
     try:
         await within(definition.limits.cache_timeout, definition.cache.delete_many(keys))
+    except BatchTimeout:
+        raise  # the cache's own word
     except TimeoutError as error:
         raise BatchTimeout(
             f"{definition.name}: the cache did not confirm an invalidation within {definition.limits.cache_timeout} "

@@ -1,10 +1,11 @@
 """memcached in front of loaders: `MemcachedCache`, on aiomcache's connections.
 
     keys      a loader's keys as memcached takes them          values    its values as bytes, and back
-    ring      which server holds a key                         wire      requests and replies as bytes
-    server    one server: its connections, its two queues      cache     the verbs of `batchio.Cache`, with leases
+    ring      which server holds a key                         breaker   when to stop asking a server, and to try again
+    wire      requests and replies as bytes                    server    one server: its connections, its two queues
+    leases    leases that may have to be given back            cache     the verbs of `batchio.Cache`, with leases
 
-`cache` imports the others, `server` imports `wire`; nothing else refers to its neighbour.
+`cache` imports all others, `leases` imports `server`, `server` imports `wire`; nothing else refers to its neighbour.
 """
 
 from batchio.memcached._cache import MemcachedCache

@@ -21,10 +21,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 from batchio._core.cache import BoundCache, Lookup
-from batchio._core.errors import BatchioError
+from batchio._core.errors import BatchioError, BatchTimeout
+from batchio.memcached._breaker import Breaker
 from batchio.memcached._keys import KeyEncoder
-from batchio.memcached._ring import ring
-from batchio.memcached._server import Answers, Command, Server, ServerId
+from batchio.memcached._leases import Leasing
+from batchio.memcached._ring import address, ring
+from batchio.memcached._server import Answers, Command, Server, ServerId, is_error, is_lost
 from batchio.memcached._values import Codec, Format
 from batchio.memcached._wire import Item, Reply, delete, lease, store
 
@@ -35,6 +37,7 @@ log = logging.getLogger("batchio")
 LEASE_SECONDS = 10  # as in MemoryCache, and Facebook's: a filler that died frees the key then
 LARGEST = 1024 * 1024 - 1024  # bytes; the server's default of 1 MiB counts the key and its own header, too
 _LONGEST_RELATIVE = 30 * 24 * 3600  # seconds; what is more, memcached takes for a date
+_END_OF_TIME = 2**31  # the first second that memcached cannot name; what would live so long lives for ever
 
 Lease = tuple[bytes, ServerId]
 
@@ -92,7 +95,7 @@ class MemcachedCache:
         connections: int = 4,
         conn_args: Mapping[str, Any] | None = None,
     ) -> None:
-        addresses = [_address(server) for server in servers]
+        addresses = [address(server) for server in servers]
         if not addresses or len(set(addresses)) < len(addresses):
             raise ValueError(f"MemcachedCache{servers!r}: name at least one server, each once, as '127.0.0.1:11211'")
         if codec not in ("msgpack", "json") or not 0 <= jitter < 1:
@@ -106,6 +109,8 @@ class MemcachedCache:
         self._lock = threading.Lock()
         self._bound: weakref.WeakValueDictionary[str, _BoundMemcached] = weakref.WeakValueDictionary()
         self._down: set[Server] = set()
+        self._breakers = {server: Breaker() for server in self._servers}
+        self._timeout = timeout
 
     def __repr__(self) -> str:
         return f"<batchio.memcached.MemcachedCache {', '.join(server.name.split()[1] for server in self._servers)}>"
@@ -161,20 +166,32 @@ class MemcachedCache:
             parts.setdefault(self._servers[self._place(key)], []).append(key)
         return parts
 
-    async def _each(self, keys: Iterable[bytes], ask: Callable[[Server, list[bytes]], Any]) -> BaseException | None:
-        """Ask each server about its own keys, all at once; gives the first error, which stopped none of the others."""
+    async def _each(
+        self, keys: Iterable[bytes], ask: Callable[[Server, list[bytes]], Any], *, always: bool = False
+    ) -> BaseException | None:
+        """Ask each server about its own keys, all at once; gives the first error, which stopped none of the others.
+
+        Args:
+            keys: All keys.
+            ask: What to ask a server about its part of them.
+            always: Ask a server that is taken for down, too: a deletion must reach it as soon as it is back.
+        """
         parts = self._by_server(keys)
-        if len(parts) == 1:
-            ((server, part),) = parts.items()
-            return await self._told(server, ask(server, part))
-        errors = await asyncio.gather(*(self._told(server, ask(server, part)) for server, part in parts.items()))
+        told = [self._told(server, part, ask, always=always) for server, part in parts.items()]
+        errors = [await told[0]] if len(told) == 1 else await asyncio.gather(*told)
         return next((error for error in errors if error is not None), None)
 
-    async def _told(self, server: Server, asking: Any) -> BaseException | None:
+    async def _told(
+        self, server: Server, part: list[bytes], ask: Callable[[Server, list[bytes]], Any], *, always: bool
+    ) -> BaseException | None:
         """Wait for a server's answer; say in the log when it stops to answer, and when it does again."""
+        breaker = self._breakers[server]
+        if not always and not breaker.lets_through():
+            return None  # the reader has misses, and the log had its line
         try:
-            await asking
+            await ask(server, part)
         except (OSError, BatchioError) as error:
+            breaker.failed()
             if server not in self._down:
                 self._down.add(server)
                 log.warning(
@@ -183,15 +200,26 @@ class MemcachedCache:
                     type(error).__name__,
                     error,
                 )
-            return error
+            return self._explained(server, error)
+        breaker.succeeded()
         if server in self._down:
             self._down.discard(server)
             log.warning("%s answers again", server.name)
         return None
 
+    def _explained(self, server: Server, error: Exception) -> Exception:
+        """The error as a writer needs it: whose it is, and what can be set."""
+        if isinstance(error, BatchTimeout):
+            return BatchTimeout(
+                f"{server.name} did not answer within {self._timeout} seconds; see whether it is up, or raise "
+                f"MemcachedCache(timeout=...)"
+            )
+        error.add_note(f"{server.name} was asked")
+        return error
+
     def _seconds(self, ttl: float | None) -> int:
         """A ttl as memcached counts it: whole seconds, never more than was said but for the least, which is 1."""
-        if ttl is None:
+        if ttl is None or time.time() + ttl >= _END_OF_TIME:
             return 0
         seconds = max(1, int(ttl))
         seconds -= random.randrange(int(seconds * self._jitter) + 1)  # noqa: S311 - no secret
@@ -211,15 +239,25 @@ class _BoundMemcached:
     async def get_many(self, keys: Sequence[Any]) -> Lookup[Any, Any]:
         asked = self._encoded(keys)
         found: Lookup[Any, Any] = Lookup()
+        leasing: list[Leasing] = []
 
         async def ask(server: Server, part: list[bytes]) -> None:
             missing = self._sort(asked, part, await server.get(part), found)
             if missing:
-                answers = await server.run([Command(lease(raw, LEASE_SECONDS)) for raw in missing])
-                self._sort_leases(asked, missing, answers, found)
+                answering = server.send([Command(lease(raw, LEASE_SECONDS)) for raw in missing])
+                leasing.append(Leasing(server, missing, answering))
+                await asyncio.wait([answering])  # which does not cancel it: leases must not be lost with their asker
+                self._sort_leases(asked, missing, answering.result()[0], found)
 
-        if asked:
-            await self._cache._each(asked, ask)
+        given = False
+        try:
+            if asked:
+                await self._cache._each(asked, ask)
+            given = True
+        finally:
+            for one in leasing:
+                if not given or is_error(one.answering):
+                    one.answering.add_done_callback(one.free)
         return found
 
     async def fill_many(self, values: Mapping[Any, Any], leases: Mapping[Any, Lease], ttl: float | None) -> None:
@@ -229,8 +267,14 @@ class _BoundMemcached:
         }
 
         async def ask(server: Server, part: list[bytes]) -> None:
-            commands = [self._fill(raw, *held[raw], ttl) for raw in part]
-            answers = await server.run(commands)
+            def give_back(filling: asyncio.Future[list[Answers]]) -> None:
+                if is_lost(filling):  # where the fill arrived after all, the lease is gone and this does nothing
+                    server.leave([self._fill(raw, held[raw][0], None, ttl) for raw in part])
+
+            filling = server.send([self._fill(raw, *held[raw], ttl) for raw in part])
+            filling.add_done_callback(give_back)
+            await asyncio.wait([filling])  # which does not cancel it, as above
+            (answers,) = filling.result()
             refused = [raw for raw, reply in zip(part, answers.replies, strict=True) if reply.code.endswith(b"ERROR")]
             if refused:  # too large for this server: give the leases back
                 await server.run([self._fill(raw, held[raw][0], None, ttl) for raw in refused])
@@ -248,14 +292,14 @@ class _BoundMemcached:
                 _confirm(server, (await server.run([Command(delete(raw)) for raw in refused])).replies)
 
         if written:
-            _raise(await self._cache._each(written, ask))
+            _raise(await self._cache._each(written, ask, always=True))
 
     async def delete_many(self, keys: Sequence[Any]) -> None:
         async def ask(server: Server, part: list[bytes]) -> None:
             _confirm(server, (await server.run([Command(delete(raw)) for raw in part])).replies)
 
         if asked := self._encoded(keys):
-            _raise(await self._cache._each(asked, ask))
+            _raise(await self._cache._each(asked, ask, always=True))
 
     # -- keys and values ---------------------------------------------------------------------------------------------
 
@@ -277,7 +321,7 @@ class _BoundMemcached:
         """A value as bytes; None for one that is not stored."""
         try:
             data = self._codec.encode(value)
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
             self._say(f"a value is not cached: {error}. Say with value_type= (or into=) what the values are")
             return None
         if not 0 < len(data) <= self._cache._largest:
@@ -360,14 +404,3 @@ def _confirm(server: Server, replies: Iterable[Reply]) -> None:
 def _raise(error: BaseException | None) -> None:
     if error is not None:
         raise error
-
-
-def _address(server: str) -> tuple[str, int]:
-    """Read "host:port", "host" or "[::1]:port"."""
-    host, colon, port = server.removeprefix("memcached://").rstrip("/").rpartition(":")
-    if not colon or (host.count(":") and not host.endswith("]")):
-        host, port = server.removeprefix("memcached://").rstrip("/"), "11211"
-    host = host.strip("[]")
-    if not host or "/" in host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise ValueError(f"MemcachedCache: the address {server!r} cannot be read; write '127.0.0.1:11211'")
-    return host, int(port)

@@ -34,14 +34,14 @@ class KeyEncoder:
     """
 
     def __init__(self, prefix: str, name: str) -> None:
-        start = f"{_escaped(prefix)}{_escaped(name)}/"
+        start = f"{_escaped(prefix)}/{_escaped(name)}/" if prefix else f"{_escaped(name)}/"  # "a" "bc" is not "ab" "c"
         self._start = start if len(start) <= LONGEST - _ROOM_FOR_KEYS else f"#{_digest(start)}/"
 
     def one(self, key: Any) -> bytes:
         """Encode a key.
 
         Raises:
-            TypeError: It has no safe form.
+            TypeError, ValueError: It has no safe form.
         """
         text = _literal(key)
         if len(self._start) + len(text) > LONGEST:
@@ -52,7 +52,7 @@ class KeyEncoder:
         """Encode keys; gives each under its encoded form.
 
         Raises:
-            TypeError: One of them has no safe form.
+            TypeError, ValueError: One of them has no safe form.
         """
         if set(map(type, keys)) == {int}:  # nearly all keys are, and this is on the path of every lookup
             raws = f"{self._start}{f' {self._start}'.join(map(str, keys))}".encode().split(b" ")
@@ -66,7 +66,7 @@ def _literal(key: Any) -> str:
     if write is not None:
         return write(key)
     if isinstance(key, Enum):
-        return f"{_class(key)}({_literal(key.value)})"
+        return f"{_class(key)}({_literal(key._value_)})"
     if isinstance(key, tuple) and hasattr(key, "_fields"):
         return _class(key) + _sequence(key)
     raise TypeError(
@@ -97,7 +97,14 @@ def _decimal(key: Decimal) -> str:
 
 
 def _datetime(key: datetime) -> str:
-    return f"t{(key if key.tzinfo is None else key.astimezone(UTC)).isoformat()}"
+    if key.utcoffset() is None:
+        return f"t{key.replace(tzinfo=None).isoformat()}"
+    if key.utcoffset() != key.replace(fold=1 - key.fold).utcoffset():  # equal to each other there, and not to their UTC
+        raise ValueError(f"{key!r} is a time that its zone's clocks show twice, or never; make the keys UTC")
+    try:
+        return f"t{key.astimezone(UTC).isoformat()}"
+    except OverflowError:
+        raise ValueError(f"{key!r} has no UTC, its year would be 0 or 10000") from None
 
 
 def _timedelta(key: timedelta) -> str:

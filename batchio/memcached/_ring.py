@@ -1,4 +1,4 @@
-"""Which server holds a key: a ring of points, as libmemcached's ketama lays them. Pure.
+"""Which servers there are, and which one holds a key: a ring of points, as libmemcached's ketama lays them. Pure.
 
 1. A key belongs to the first point at or after its own hash. A server that is added or taken away moves only the keys
    between its points and the ones before: about one in n.
@@ -51,3 +51,18 @@ def _points(text: str) -> list[int]:
 
 def _points_of(key: bytes) -> int:
     return int.from_bytes(md5(key, usedforsecurity=False).digest()[:4], "little")
+
+
+def address(server: str) -> tuple[str, int]:
+    """Read "host:port", "host" or "[::1]:port", with "memcached://" in front or not.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    host, colon, port = server.removeprefix("memcached://").rstrip("/").rpartition(":")
+    if not colon or (host.count(":") and not host.endswith("]")):
+        host, port = server.removeprefix("memcached://").rstrip("/"), "11211"
+    host = host.strip("[]")
+    if not host or "/" in host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f"MemcachedCache: the address {server!r} cannot be read; write '127.0.0.1:11211'")
+    return host, int(port)

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from aiomcache.pool import Connection, MemcachePool
 
+from batchio._core.errors import BatchAborted, BatchioError
 from batchio._core.loader import Loader
 from batchio._core.options import Limits
 from batchio._local import LoopLocal
@@ -163,11 +165,9 @@ async def _who(link: Link) -> ServerId:
     reader = StatsReader()
     await link.talk(b"stats\r\n", reader.feed)
     stats = reader.stats
-    version = stats.get(b"version", b"1.6").split(b".")
-    if version[:2] < [b"1", b"6"] and version[0] == b"1" and len(version[1]) == 1:
-        raise ConnectionError(
-            f"the server is memcached {stats[b'version'].decode(errors='replace')}; leases need 1.6 or newer"
-        )
+    version = re.match(rb"(\d+)\.(\d+)[\d.]*", stats.get(b"version", b""))
+    if version and (int(version[1]), int(version[2])) < (1, 6):
+        raise ConnectionError(f"the server is memcached {version[0].decode()}; leases need 1.6 or newer")
     started = 0
     with suppress(KeyError, ValueError):
         started = int(stats[b"time"]) - int(stats[b"uptime"])
@@ -204,14 +204,33 @@ class Server:
 
     async def run(self, commands: Iterable[Command]) -> Answers:
         """Run commands; gives their replies, in order."""
-        (answers,) = await self._commands.load_many([Commands(list(commands))])
+        (answers,) = await self.send(commands)
         return answers
+
+    def send(self, commands: Iterable[Command]) -> asyncio.Future[list[Answers]]:
+        """Run commands; a future of one list, for those who must learn the end also when their caller went away."""
+        return self._commands.load_many([Commands(list(commands))])
+
+    def leave(self, commands: Iterable[Command]) -> None:
+        """Run commands for which nobody waits; whether they succeed is nobody's business."""
+        with suppress(BatchioError):  # the queue is full
+            self.send(commands).add_done_callback(is_error)
 
     async def close(self) -> None:
         """Close the running loop's connections; the next request opens one again."""
         pool = self._pools.pop()
         if pool is not None:
             await pool.close()
+
+
+def is_error(done: asyncio.Future[Any]) -> bool:
+    """Whether commands ended without an answer. To ask counts as having seen the error: asyncio reports no other."""
+    return done.cancelled() or done.exception() is not None
+
+
+def is_lost(done: asyncio.Future[Any]) -> bool:
+    """Whether the answer was lost, so that something may be mended. Not when the loop is ending, which aborts batches."""
+    return is_error(done) and not done.cancelled() and not isinstance(done.exception(), BatchAborted)
 
 
 Pools: TypeAlias = LoopLocal[Pool]

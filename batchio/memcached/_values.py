@@ -51,7 +51,7 @@ class Codec:
             self._encode: Callable[[Any], bytes] = _MODULES[how].Encoder().encode
             self.decode: Callable[[bytes], Any] = _MODULES[how].Decoder(value_type).decode
             custom = isinstance(msgspec.inspect.type_info(value_type), msgspec.inspect.CustomType)
-        except TypeError as error:
+        except (TypeError, NameError, RecursionError) as error:  # a name for type checkers only, say
             raise TypeError(f"values of type {_shown(value_type)} cannot be stored: {error}") from error
         if custom:
             raise TypeError(
@@ -65,7 +65,7 @@ class Codec:
 
         Raises:
             Unfaithful: It would not come back as it is.
-            TypeError, ValueError, OverflowError, RecursionError: It cannot be written at all.
+            TypeError, ValueError, ArithmeticError, RecursionError: It cannot be written at all.
         """
         data = self._encode(value)
         if not self._exact(value) and not same(value, self._read_back(data, value)):
@@ -98,7 +98,7 @@ def same(one: Any, other: Any) -> bool:
     names = _fields(kind)
     if names is not None:
         return all(same(getattr(one, name, None), getattr(other, name, None)) for name in names)
-    return bool(one == other) and repr(one) == repr(other)  # a datetime in Paris is none in UTC, though they are equal
+    return repr(one) == repr(other) and bool(one == other)  # a datetime in Paris is none in UTC, though they are equal
 
 
 def _typed(value: Any) -> str:
@@ -108,6 +108,8 @@ def _typed(value: Any) -> str:
 def _fields(kind: Any) -> Sequence[str] | None:
     if dataclasses.is_dataclass(kind):
         return [one.name for one in dataclasses.fields(kind)]
+    if hasattr(kind, "__attrs_attrs__"):
+        return [one.name for one in kind.__attrs_attrs__]
     return getattr(kind, "__struct_fields__", None)
 
 
@@ -153,11 +155,15 @@ def _description(value_type: Any, above: tuple[Any, ...]) -> Any:
     if value_type in above:
         return "above"
     above = (*above, value_type)
+    origin = typing.get_origin(value_type)
+    if origin is typing.Annotated:  # what is noted there says which values are valid, and not how they are written
+        return _description(typing.get_args(value_type)[0], above)
     arguments = [_description(argument, above) for argument in typing.get_args(value_type)]
     if arguments:
-        return (_shown(typing.get_origin(value_type)), arguments)
+        return (_description(origin, above) if isinstance(origin, type) else _shown(origin), arguments)
     if not isinstance(value_type, type):
-        return repr(value_type)
+        meant = getattr(value_type, "__supertype__", getattr(value_type, "__value__", None))  # NewType, type X = ...
+        return repr(value_type) if meant is None else (repr(value_type), _description(meant, above))
     if issubclass(value_type, Enum):
         return (value_type.__qualname__, [(member.name, member.value) for member in value_type])
     fields = [(name, _description(hint, above)) for name, hint in _hints(value_type).items()]
@@ -165,21 +171,26 @@ def _description(value_type: Any, above: tuple[Any, ...]) -> Any:
 
 
 def _settings(kind: Any) -> list[str]:
-    """What a Struct says of its own writing: other names of fields, a tag, an array."""
+    """What a Struct says of its own writing: other names of fields, a tag, an array, defaults that are not written."""
     config = getattr(kind, "__struct_config__", None)
     if config is None:
         return []
-    return [repr((config.array_like, config.tag, config.tag_field)), repr(kind.__struct_encode_fields__)]
+    unwritten = (
+        [_shown(getattr(one, "factory", one)) for one in kind.__struct_defaults__] if config.omit_defaults else []
+    )
+    return [repr((config.array_like, config.tag, config.tag_field)), repr(kind.__struct_encode_fields__), *unwritten]
 
 
 def _hints(kind: Any) -> Mapping[str, Any]:
     """The fields of a class with fields, in their order, with their types; none of others."""
     names = getattr(kind, "_fields", None) or _fields(kind) or ()
+    if not names and not typing.is_typeddict(kind):
+        return {}
     try:
         hints = typing.get_type_hints(kind, include_extras=True)
     except Exception:  # a name that exists for type checkers only
         hints = inspect.get_annotations(kind)
-    return {name: hints.get(name, Any) for name in names}
+    return {name: hints.get(name, Any) for name in names or hints}
 
 
 def _is_named_tuple(kind: Any) -> bool:

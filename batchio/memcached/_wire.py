@@ -83,6 +83,7 @@ class ItemsReader:
         self.found: dict[bytes, Item] = {}
         self._asked = asked
         self._pieces: list[bytes] = []
+        self._begun = False  # its first line was seen, and is one
 
     def feed(self, piece: bytes) -> bool:
         """Take a piece of the reply; True when it is whole.
@@ -90,9 +91,9 @@ class ItemsReader:
         A reply is looked at when its last bytes may be the end, and then as a whole: it comes in one piece nearly
         always, and C splits it in a third of the time that a loop of ours takes to find its way.
         """
-        if not self._pieces:
-            _check_start(piece)
         self._pieces.append(piece)
+        if not self._begun:
+            self._begun = _check_start(b"".join(self._pieces))
         end = piece if len(piece) >= len(_END) else b"".join(self._pieces[-len(_END) :])
         if not end.endswith(_END):
             return False
@@ -106,8 +107,10 @@ class ItemsReader:
 
     def _split(self, reply: bytes) -> bool:
         """Read a reply whose values hold nothing that looks like protocol: the length of each one proves it."""
+        if len(self._asked) > KEYS_PER_GET:  # several ENDs
+            return False
         if reply == _END:
-            return len(self._asked) <= KEYS_PER_GET
+            return True
         if not reply.endswith(b"\r\n" + _END):
             return False
         found: dict[bytes, Item] = {}
@@ -147,12 +150,13 @@ class ItemsReader:
         return True
 
 
-def _check_start(reply: bytes) -> None:
-    """Whether more bytes could still make values of it, or an end."""
+def _check_start(reply: bytes) -> bool:
+    """Refuse what no more bytes could make values of, or an end; True when a line is there."""
     line, newline, _ = reply.partition(b"\r\n")
     fits = any(line.startswith(start) or start.startswith(reply) for start in (_VALUE, _END[:3]))
     if not fits or (newline and line != _END[:3] and not _HEAD.match(reply)) or len(line) > _LONGEST_LINE:
         raise WireError(f"came {line[:80]!r}, where a value or END was expected")
+    return bool(newline)
 
 
 class RepliesReader:
@@ -216,14 +220,18 @@ class StatsReader:
         """Take a piece of the reply; True when it is whole."""
         self._rest += piece
         *lines, self._rest = self._rest.split(b"\r\n")
-        for line in lines:
+        for number, line in enumerate(lines, 1):
             if line == b"END":
+                if self._rest or number < len(lines):
+                    raise WireError("bytes came after the stats")
                 return True
             kind, _, stat = line.partition(b" ")
             if kind != b"STAT":
                 raise WireError(f"came {line[:80]!r}, where a line of stats was expected")
             name, _, value = stat.partition(b" ")
             self.stats[name] = value
+        if len(self._rest) > _LONGEST_LINE:
+            raise WireError(f"came {self._rest[:80]!r}, where a line of stats was expected")
         return False
 
 

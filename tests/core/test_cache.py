@@ -611,6 +611,14 @@ async def test_invalidate_normalises_keys_and_deletes_each_once() -> None:
     assert cache.asked == [("delete", [1, 2])]
 
 
+async def test_an_invalidation_tells_keys_apart_by_type() -> None:
+    """1 and True are one key to a dict, and two to a cache: both are deleted."""
+    cache = Watched()
+    source = Source(cache)
+    await source.loader.invalidate(1, True, (1,), (True,), 1)
+    assert list(map(repr, cache.asked[0][1])) == ["1", "True", "(1,)", "(True,)"]
+
+
 async def test_what_a_flight_brings_after_an_invalidation_is_not_cached() -> None:
     """A batch that left before a write fills nothing after it: the next load fetches the new value."""
     cache = MemoryCache()
