@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import doctest
-import importlib
 import functools
+import importlib
 import io
 import itertools
 import os
@@ -31,6 +31,8 @@ from sybil.evaluators.doctest import DocTestEvaluator
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.abstract import DocTestStringParser
 from sybil.parsers.markdown import CodeBlockParser
+
+from tests import servers
 
 ROOT = Path(__file__).parent
 OUTPUT = re.compile(r"^<!-- output -->\n+```text\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -85,8 +87,6 @@ databases = itertools.count(1)
 @functools.cache
 def mariadb() -> Any:
     """The run's MariaDB for examples; it is ended with this process."""
-    from tests import servers
-
     server = servers.mariadb()
     server.start()
     return server
@@ -95,15 +95,13 @@ def mariadb() -> Any:
 @functools.cache
 def memcached_url() -> str:
     """The run's memcached for examples; it is ended with this process."""
-    from tests import servers
-
     server = servers.memcached()
     server.start()
     return server.url
 
 
 @functools.cache
-def mysql_url(path: str) -> str:
+def mysql_url(_path: str) -> str:
     """A database for the examples of one file."""
     name = f"examples_{next(databases)}"
     mariadb().execute(f"CREATE DATABASE {name}")
