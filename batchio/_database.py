@@ -41,9 +41,9 @@ class BaseDatabase(ABC):
         async def load_batch(keys: list[Any]) -> dict[Any, Any]:
             return await self._answers(plan, keys)
 
-        return Loader(
-            load_batch, name=plan.name, key=key_function(plan, convert), value_type=plan.value_type, **options
-        )
+        # What the caller knows of a column's type, the definition does not.
+        options = {"value_type": plan.value_type, **options}
+        return Loader(load_batch, name=plan.name, key=key_function(plan, convert), **options)
 
     @overload
     def row(
@@ -85,7 +85,8 @@ class BaseDatabase(ABC):
                 Without it, two rows for one key are a ValueError for that key.
             convert: A function that is called on each key at the load, before it is checked: `convert=int`.
             name: The loader's name. Default: "sqlite:table.key", or "mysql:table.key".
-            **options: Options of `Loader`: limits, default, cache, ttl, ...
+            **options: Options of `Loader`: limits, default, cache, ttl, ... A column that holds more than numbers, text
+                and bytes needs `value_type=Decimal`, say, to be kept by a cache outside the process.
 
         Returns:
             A loader. It raises KeyNotFound for a key without a row, unless it has a `default`, and TypeError at the
