@@ -105,6 +105,7 @@ async def test_fault_14_a_circle_of_keys_is_an_error_and_no_hang(depth: int) -> 
     assert calls == [[key] for key in range(depth)]
 
 
+@pytest.mark.patience(120)
 async def test_fault_15_a_page_of_10_000_levels_is_rendered() -> None:
     """Each level awaits a load, and then the level below through `batchio.gather`: no RecursionError, no level lost."""
     source = Source()
@@ -122,6 +123,7 @@ async def test_fault_15_a_page_of_10_000_levels_is_rendered() -> None:
     assert len(source.calls) == DEEP  # what stands beside a level leaves with the level below
 
 
+@pytest.mark.patience(120)
 async def test_fault_15_loads_of_loads_10_000_levels_deep_are_answered() -> None:
     """A tree that is walked by its batch function, through `batchio.gather`, comes back up without a RecursionError."""
 
