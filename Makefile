@@ -41,9 +41,11 @@ help:
 	@echo "make serve      serve the example site and say its address"
 	@echo "make serve-real the same on a private MariaDB and memcached; DATA=folder imports a Stack Exchange dump first"
 	@echo "make test       the whole suite, on every kind of event loop and beside real servers"
+	@echo "make soak       a minute of workers and servers that die, and a checker of what was read; SECONDS=600 for longer"
 	@echo "make lint       ruff, mypy --strict, pyright"
 	@echo "make docs       build the documentation into $(BUILD)/docs"
 	@echo "make coverage   what the last make test did not reach"
+	@echo "make mutants    take guards away one at a time; each must turn a test red"
 	@echo "make clean      remove what make made"
 
 demo: $(VENV)/.demo
@@ -78,6 +80,13 @@ test: servers $(VENV)/.test
 coverage: $(VENV)/.test
 	@$(BIN) -m coverage report
 
+# Eight processes on servers of their own, a nemesis, and a checker of their histories: `make soak ARGS="--seed 7"`.
+SECONDS := 60
+
+.PHONY: soak
+soak: servers $(VENV)/.test
+	@$(BIN) -m tests.soak --seconds $(SECONDS) $(ARGS)
+
 lint: $(VENV)/.lint
 	$(BIN) -m ruff check .
 	$(BIN) -m ruff format --check .
@@ -88,8 +97,26 @@ docs: $(VENV)/.docs
 	$(BIN) -m sphinx -E -n -W --keep-going -q -b html -d $(BUILD)/doctrees docs $(BUILD)/docs
 	@echo "$(BUILD)/docs/index.html"
 
+# Twenty guards are taken away, one at a time, and each must turn a test red.
+.PHONY: mutants
+mutants: servers $(VENV)/.test
+	@$(BIN) -m tests.mutants
+
 clean:
 	rm -rf .venv .venv-* $(BUILD) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+# Both Pythons side by side, each in a venv of its own: BENCH_PYTHONS names others, or other places of these. A pyenv shim
+# answers for versions that are not switched on, so each is tried first. BENCH=quick is a first look.
+BENCH_PYTHONS := python3.11 python3.13
+.PHONY: bench
+bench: servers
+	@venvs=; for python in $(BENCH_PYTHONS); do \
+		version="$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])')" \
+			|| { echo "make bench: $$python does not run; say where the Pythons are with BENCH_PYTHONS=..." >&2; exit 2; }; \
+		$(MAKE) PYTHON=$$python .venv-$$version/.bench; \
+		venvs="$$venvs .venv-$$version/bin/python"; \
+	done; \
+	PYTHONPATH="$${PYTHONPATH:+$$PYTHONPATH:}$(CURDIR)" $${venvs##* } -P -m tests.bench $$venvs
 
 servers:
 	@missing="$$($(missing-servers))"; [ -z "$$missing" ] || { $(install-servers); }
