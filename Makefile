@@ -45,6 +45,7 @@ help:
 	@echo "make lint       ruff, mypy --strict, pyright"
 	@echo "make docs       build the documentation into $(BUILD)/docs"
 	@echo "make coverage   what the last make test did not reach"
+	@echo "make bench      speed beside other DataLoaders, asynq and hand-primed code, as ratios"
 	@echo "make mutants    take guards away one at a time; each must turn a test red"
 	@echo "make clean      remove what make made"
 
