@@ -213,6 +213,8 @@ class Queue:
             else:
                 with suppress(Exception):  # a key's __eq__; those that are taken must not be lost for it
                     forgo(group.owners, key, waiter)
+        if not group.waiters:  # those that were left had gone away; the next key begins to wait by itself
+            del self.groups[name]
         self.queued -= len(passed)
         return taken, owners
 

@@ -339,6 +339,7 @@ async def _finish(dispatcher: Dispatcher) -> None:
 async def _abandon(dispatcher: Dispatcher) -> None:
     """The time is over: fail what is queued, cancel what is under way and let it end."""
     for queue in list(dispatcher.queues.values()):
+        dispatcher.open.pop(queue.definition, None)
         queue.fail_queued(drained(queue.definition))
         dispatcher.settle(queue)
     tasks = dispatcher.tasks - {asyncio.current_task()}

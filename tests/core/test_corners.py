@@ -324,3 +324,59 @@ async def test_an_empty_load_many_is_answered_at_once() -> None:
     with record() as recorded:
         assert Held().loader.load_many([]).result() == []
     assert recorded.events == []
+
+
+async def test_a_load_after_a_drain_that_failed_its_queue_is_answered() -> None:
+    """A caller whose queued load was failed by drain() may ask again at once: that load leaves with the next tick."""
+
+    @batchio.loader
+    async def fetch(keys: list[int]) -> dict[int, int]:
+        return {key: key for key in keys}
+
+    async def client() -> int:
+        try:
+            return await fetch(1)
+        except batchio.BatchAborted:
+            return await fetch(2)
+
+    async def spin() -> None:  # the loop is never idle, so that keys are still queued when drain gives up
+        while True:
+            await asyncio.sleep(0)
+
+    busy = asyncio.create_task(spin())
+    answers = set()
+    for _ in range(3):
+        asked = asyncio.create_task(client())
+        await asyncio.sleep(0)
+        await batchio.drain(0.0)
+        answers.add(await asked)
+    busy.cancel()
+    assert 2 in answers
+
+
+@pytest.mark.virtual
+async def test_a_key_does_not_inherit_how_long_others_waited() -> None:
+    """Where all that waited have gone away, the next key begins to wait by itself, though no slot was free meanwhile."""
+    gate = asyncio.Event()
+
+    @batchio.loader(limits=batchio.Limits(max_batch_size=3, max_in_flight=2))
+    async def fetch(keys: list[int]) -> dict[int, int]:
+        await gate.wait()
+        return {key: key for key in keys}
+
+    waited: dict[tuple[int, ...], float] = {}
+
+    class Watch(batchio.Observer):
+        def on_dispatch(self, event: Any) -> None:
+            waited[event.keys] = event.waited
+
+    with batchio.observe(Watch()):
+        first = fetch(0)
+        await asyncio.sleep(0.001)
+        gone, second = fetch.load_many([10, 11, 12]), fetch(3)
+        gone.cancel()
+        await asyncio.sleep(5)
+        late = fetch(4)
+        gate.set()
+        assert await batchio.gather(first, second, late) == (0, 3, 4)
+    assert waited[(4,)] < 1.0
