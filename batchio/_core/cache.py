@@ -285,9 +285,19 @@ class _BoundMemory:
 
 
 def typed(key: Hashable) -> Hashable:
-    """A key that equals only keys of the same type: a dict takes 1, True and 1.0 for one key, a store may not."""
+    """A key that equals only keys of the same type: a dict takes 1, True and 1.0 for one key, a store may not.
+
+    An instance of a subclass that equals its base's is of the base's type here: a StrEnum's member is its text.
+    """
+    kind: type = type(key)
+    if kind not in _KINDS:
+        kind = next((base for base in _BASES if isinstance(key, base) and kind.__eq__ is base.__eq__), kind)
     if isinstance(key, tuple):
-        return (type(key), tuple(typed(part) for part in key))
+        return (kind, tuple(typed(part) for part in key))
     if isinstance(key, frozenset):
-        return (type(key), frozenset(typed(part) for part in key))
-    return (type(key), key)
+        return (kind, frozenset(typed(part) for part in key))
+    return (kind, key)
+
+
+_BASES: tuple[type, ...] = (str, bytes, int, float, tuple, frozenset)
+_KINDS = frozenset({*_BASES, bool, type(None)})

@@ -109,6 +109,7 @@ class MemcachedCache:
         self._lock = threading.Lock()
         self._bound: weakref.WeakValueDictionary[str, _BoundMemcached] = weakref.WeakValueDictionary()
         self._down: set[Server] = set()
+        self._orphans: dict[Server, set[bytes]] = {server: set() for server in self._servers}
         self._breakers = {server: Breaker() for server in self._servers}
         self._timeout = timeout
 
@@ -192,19 +193,19 @@ class MemcachedCache:
             await ask(server, part)
         except (OSError, BatchioError) as error:
             breaker.failed()
+            told = self._explained(server, error)
             if server not in self._down:
                 self._down.add(server)
-                log.warning(
-                    "%s does not answer, its keys are misses meanwhile: %s: %s",
-                    server.name,
-                    type(error).__name__,
-                    error,
-                )
-            return self._explained(server, error)
+                reason = f"{type(told).__name__}: {told}"
+                log.warning("%s does not answer, its keys are misses meanwhile: %s", server.name, reason)
+            return told
         breaker.succeeded()
         if server in self._down:
             self._down.discard(server)
             log.warning("%s answers again", server.name)
+        if orphans := self._orphans[server]:
+            self._orphans[server] = set()
+            server.leave([Command(delete(raw)) for raw in orphans])
         return None
 
     def _explained(self, server: Server, error: Exception) -> Exception:
@@ -244,8 +245,9 @@ class _BoundMemcached:
         async def ask(server: Server, part: list[bytes]) -> None:
             missing = self._sort(asked, part, await server.get(part), found)
             if missing:
-                answering = server.send([Command(lease(raw, LEASE_SECONDS)) for raw in missing])
-                leasing.append(Leasing(server, missing, answering))
+                # Asked again, it would meet a placeholder of its own, and wait for itself.
+                answering = server.send([Command(lease(raw, LEASE_SECONDS), again=delete(raw)) for raw in missing])
+                leasing.append(Leasing(server, missing, answering, self._cache._orphans[server]))
                 await asyncio.wait([answering])  # which does not cancel it: leases must not be lost with their asker
                 self._sort_leases(asked, missing, answering.result()[0], found)
 

@@ -3,7 +3,8 @@
 1. Two different keys never become one. A key reads like Python's own literal, with its type: `42`, `'42`, `42.0`, `True`,
    `b'42`, `(42,'fr)`; what memcached cannot take is percent-encoded. What is too long is replaced by its SHA-256.
 2. Two equal keys of one type never become two: an invalidation of Decimal("1.0") must reach what was stored for
-   Decimal("1.00"), and one of noon in Paris what was stored for 11:00 UTC.
+   Decimal("1.00"), and one of noon in Paris what was stored for 11:00 UTC. Nor do a text and an equal instance of a
+   subclass, a StrEnum's member, say. Only numbers of different types (1, 1.0, True) are equal keys and stay two.
 3. What has no such form (a class of the user's, say) is refused. `str()` or `hash()` would make one key of two.
 """
 
@@ -62,13 +63,15 @@ class KeyEncoder:
 
 
 def _literal(key: Any) -> str:
-    write = _WRITERS.get(type(key))
-    if write is not None:
-        return write(key)
+    kind: Any = type(key)
+    known = _WRITERS.get(kind)
+    if known is not None:
+        return known(key)
+    for base, write in _WRITERS.items():  # an instance of a subclass that equals its base's is the same key
+        if isinstance(key, base) and kind.__eq__ is base.__eq__:
+            return write(key)
     if isinstance(key, Enum):
         return f"{_class(key)}({_literal(key._value_)})"
-    if isinstance(key, tuple) and hasattr(key, "_fields"):
-        return _class(key) + _sequence(key)
     raise TypeError(
         f"a {type(key).__name__} has no safe form as memcached's key; give the loader key=..., a function that makes an "
         "int, a str or a tuple of it"
@@ -112,7 +115,7 @@ def _timedelta(key: timedelta) -> str:
 
 
 _WRITERS: dict[type, Callable[[Any], str]] = {
-    int: str,
+    int: int.__repr__,
     str: lambda key: f"'{_escaped(key)}",
     bytes: lambda key: f"b'{quote(key, safe=_SAFE)}",
     bool: str,

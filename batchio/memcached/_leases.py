@@ -13,18 +13,25 @@ from collections.abc import Sequence
 from batchio.memcached._server import Answers, Command, Server, is_error, is_lost
 from batchio.memcached._wire import delete
 
+MOST_ORPHANS = 10_000  # keys; they end by themselves, too
+
 
 class Leasing:
     """Keys that one server was asked to lease."""
 
-    def __init__(self, server: Server, raws: Sequence[bytes], answering: asyncio.Future[list[Answers]]) -> None:
+    def __init__(
+        self, server: Server, raws: Sequence[bytes], answering: asyncio.Future[list[Answers]], orphans: set[bytes]
+    ) -> None:
         self.server, self.raws, self.answering = server, raws, answering
+        self.orphans = orphans  # what is to be taken away once the server answers again
 
     def free(self, _: object) -> None:
         """Take away what the server may have left, and wait for nothing."""
         commands: list[Command] = []
         if is_lost(self.answering):
             commands = [Command(delete(raw)) for raw in self.raws]
+            if len(self.orphans) < MOST_ORPHANS:
+                self.orphans.update(self.raws)
         elif not is_error(self.answering):
             (answers,) = self.answering.result()
             given = zip(self.raws, answers.replies, strict=True)

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from hashlib import md5
@@ -59,10 +60,18 @@ def address(server: str) -> tuple[str, int]:
     Raises:
         ValueError: It cannot be read.
     """
-    host, colon, port = server.removeprefix("memcached://").rstrip("/").rpartition(":")
-    if not colon or (host.count(":") and not host.endswith("]")):
-        host, port = server.removeprefix("memcached://").rstrip("/"), "11211"
-    host = host.strip("[]")
-    if not host or "/" in host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise ValueError(f"MemcachedCache: the address {server!r} cannot be read; write '127.0.0.1:11211'")
-    return host, int(port)
+    found = _ADDRESS.fullmatch(server) if type(server) is str else None
+    port = int(found["port"] or found["port6"] or 11211) if found else 0
+    if found is None or not 0 < port < 65536:
+        shown = "" if "@" in str(server) else f" {server!r}"  # a password, maybe, which this protocol has not
+        raise ValueError(
+            f"MemcachedCache: the address{shown} cannot be read; write '127.0.0.1:11211', each server by itself"
+        )
+    return (found["host"] or found["six"] or found["bare"]), port
+
+
+_ADDRESS = re.compile(
+    r"(memcached://)?((?P<host>[\w.-]+)(:(?P<port>\d{1,5}))?|\[(?P<six>[\da-fA-F:.]+)\](:(?P<port6>\d{1,5}))?"
+    r"|(?P<bare>[\da-fA-F]*::?[\da-fA-F:.]*:[\da-fA-F:.]*))/?",
+    re.ASCII,
+)

@@ -54,10 +54,14 @@ class Get:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A meta command, whole; with `only_at`, for a server's process that gave a number which others give again."""
+    """A meta command, whole; with `only_at`, for a server's process that gave a number which others give again.
+
+    `again` stands for it where it may have been done already, and its answer was lost with the connection.
+    """
 
     request: bytes
     only_at: ServerId | None = None
+    again: bytes | None = None
 
 
 class Commands:
@@ -162,9 +166,13 @@ class Pool(MemcachePool):
 
 async def _who(link: Link) -> ServerId:
     """The server's process: its number and the second of its start."""
-    reader = StatsReader()
-    await link.talk(b"stats\r\n", reader.feed)
-    stats = reader.stats
+    stats = {}
+    for request in (b"stats\r\n", b"stats settings\r\n"):
+        reader = StatsReader()
+        await link.talk(request, reader.feed)
+        stats.update(reader.stats)
+    if stats.get(b"cas_enabled") == b"no":
+        raise ConnectionError("the server was started with -C; leases need its cas numbers")
     version = re.match(rb"(\d+)\.(\d+)[\d.]*", stats.get(b"version", b""))
     if version and (int(version[1]), int(version[2])) < (1, 6):
         raise ConnectionError(f"the server is memcached {version[0].decode()}; leases need 1.6 or newer")
@@ -250,7 +258,7 @@ def _reading(pools: Pools) -> Callable[[list[Get]], Any]:
             await link.talk(request, reader.feed)
             return reader.found
 
-        return dict.fromkeys(requests, await _connected(pools.get(), ask))
+        return dict.fromkeys(requests, await _connected(pools.get(), ask, ask))
 
     return read
 
@@ -259,33 +267,35 @@ def _commanding(pools: Pools) -> Callable[[list[Commands]], Any]:
     """The batch function of commands."""
 
     async def command(requests: list[Commands]) -> dict[Commands, Answers]:
-        async def ask(link: Link) -> dict[Commands, Answers]:
+        async def ask(link: Link, *, again: bool = False) -> dict[Commands, Answers]:
             sent = [one for request in requests for one in request.commands if one.only_at in (None, link.server)]
             reader = RepliesReader(len(sent))
             if sent:
-                await link.talk(b"".join(one.request for one in sent), reader.feed)
+                lines = [(again and one.again) or one.request for one in sent]
+                await link.talk(b"".join(lines), reader.feed)
             replies = dict(zip(map(id, sent), reader.replies, strict=True))
             return {
                 request: Answers([replies.get(id(one), _LOST) for one in request.commands], link.server)
                 for request in requests
             }
 
-        return await _connected(pools.get(), ask)
+        return await _connected(pools.get(), ask, partial(ask, again=True))
 
     return command
 
 
-async def _connected(pool: Pool, ask: Callable[[Link], Awaitable[T]]) -> T:
-    """Ask over an idle connection, or over a fresh one where there is none, or it turns out to be dead."""
+async def _connected(pool: Pool, ask: Callable[[Link], Awaitable[T]], again: Callable[[Link], Awaitable[T]]) -> T:
+    """Ask over an idle connection, or over a fresh one where there is none; `again` where the idle one was dead."""
     link = pool.idle()
-    if link is not None:
-        try:
-            return await _lent(pool, link, ask)
-        except WireError:
-            raise
-        except OSError:
-            pool.drop_idle()  # they lead where this one led
-    return await _lent(pool, await pool.connect(), ask)
+    if link is None:
+        return await _lent(pool, await pool.connect(), ask)
+    try:
+        return await _lent(pool, link, ask)
+    except WireError:
+        raise
+    except OSError:
+        pool.drop_idle()  # they lead where this one led
+    return await _lent(pool, await pool.connect(), again)
 
 
 async def _lent(pool: Pool, link: Link, ask: Callable[[Link], Awaitable[T]]) -> T:

@@ -17,7 +17,7 @@ import batchio.aiohttp
 from batchio import Cache, Limits
 
 from . import forms, pages, places, problems, session, templates
-from .asking import DB, LOADERS, SECRET, known, number, viewer
+from .asking import DB, LOADERS, SECRET, WRITING, known, number, viewer
 from .database import Database, failures
 from .html import Html, Viewer, layout
 from .loaders import make_loaders
@@ -48,6 +48,7 @@ def make_app(
     app[DB] = db
     app[LOADERS] = make_loaders(db, cache=cache, limits=limits)
     app[SECRET] = secret or session.secret_from_environment()
+    app[WRITING] = set()
     app[problems.FAILURES] = failures(db)
     app.add_routes(ROUTES)
     app.on_response_prepare.append(_add_safety)

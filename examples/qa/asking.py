@@ -5,6 +5,7 @@ Rules of this room: whatever came from outside is checked here, and what makes n
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from .records import NOBODY, Post
 DB = web.AppKey[Database]("DB")
 LOADERS = web.AppKey("LOADERS", Loaders)
 SECRET = web.AppKey("SECRET", bytes)
+WRITING = web.AppKey[set[asyncio.Task[None]]]("WRITING")  # writes under way, which outlive their requests
 
 V = TypeVar("V")
 

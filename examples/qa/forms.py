@@ -10,6 +10,8 @@ Rules of this room:
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,8 +21,8 @@ import batchio
 from batchio import Loader
 
 from . import problems, session
-from .asking import DB, LOADERS, SECRET, back, known, member, number, page_of, sent
-from .database import marked
+from .asking import DB, LOADERS, SECRET, WRITING, back, known, member, number, page_of, sent
+from .database import Database, marked
 from .html import Viewer
 from .records import NOBODY
 
@@ -107,9 +109,17 @@ async def say(request: web.Request) -> web.Response:
 async def write(request: web.Request, sql: str, values: tuple[object, ...], *changed: Changed) -> None:
     """Write, and invalidate the keys that it changed.
 
-    Also when the write failed: where only its answer was lost, the change is stored all the same.
+    In a task of its own: where the client goes away in the middle, the statement is finished all the same, and the old
+    values must not stay.
     """
-    db = request.app[DB]
+    writing = asyncio.create_task(_write(request.app[DB], sql, values, changed))
+    request.app[WRITING].add(writing)
+    writing.add_done_callback(request.app[WRITING].discard)
+    await asyncio.shield(writing)
+
+
+async def _write(db: Database, sql: str, values: tuple[object, ...], changed: Sequence[Changed]) -> None:
+    """Invalidate also when the write failed: where only its answer was lost, the change is stored all the same."""
     try:
         await db.execute(marked(db, sql), values)
     finally:

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchio._core.cache import typed
 from batchio.memcached._keys import LONGEST, KeyEncoder
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -42,6 +43,12 @@ class Word(StrEnum):
     RED = "red"
 
 
+class Text(str):
+    """A text of a class of its own, as libraries make them: markup, headers, paths."""
+
+    __slots__ = ()
+
+
 class Pair(NamedTuple):
     left: Any
     right: Any
@@ -53,7 +60,7 @@ class Point(NamedTuple):
 
 
 # Each differs from all others in type or value, though Python finds many of them equal.
-DIFFERENT: list[Any] = [
+NEIGHBOURS: list[Any] = [
     *(0, 1, -1, 42, 2**63, 2**64 - 1, -(2**63), 10**300, 10**300 + 1, 10**4000),
     *(True, False, None, "None", "True", "none", ""),
     *(0.0, 1.0, 42.0, 1e16, 1e300, 5e-324, math.inf, -math.inf, math.nan, "nan", "inf"),
@@ -118,8 +125,15 @@ DIFFERENT: list[Any] = [
     *(Pair(1, 2), Point(1, 2), Pair(2, 1), Pair("1", 2), Pair((1, 2), ()), (Pair(1, 2),)),
 ]
 
+# Those that are different to a cache: a StrEnum's member is its text, and a named tuple its tuple.
+DIFFERENT = list({typed(key): key for key in NEIGHBOURS}.values())
+
 # Each line is one key, written in several ways.
 EQUAL: list[list[Any]] = [
+    [Word.RED, "red", Text("red")],
+    [Level.ONE, 1],
+    [Pair(1, 2), Point(1, 2), (1, 2)],
+    [(Pair(1, 2), Word.RED), ((1, 2), "red")],
     [0.0, -0.0],
     [(0.0, 1), (-0.0, 1)],
     [Decimal("1.0"), Decimal("1.00"), Decimal(1), Decimal("0.1e1"), Decimal("10e-1")],

@@ -24,32 +24,16 @@ class Sly:
         return 1
 
 
-class Text(str):
-    __slots__ = ()
-
-
-class Number(int):
-    pass
-
-
-class Row(tuple[int, ...]):
-    __slots__ = ()
-
-
-class Moment(datetime):
-    pass
-
-
 @pytest.mark.parametrize(
     "key",
-    [Sly(), object(), Text("a"), Number(1), Row((1,)), Moment(2024, 1, 1), 1j, len, (1, Sly()), [1], range(3)],
+    [Sly(), object(), 1j, len, (1, Sly()), [1], range(3)],
     ids=repr,
 )
 def test_other_types_are_refused_with_what_to_do(key: Any) -> None:
     """A class that may compare and print as it likes has no form; the error names it and the way out."""
     with pytest.raises(
         TypeError,
-        match=r"a (Sly|object|Text|Number|Row|Moment|complex|builtin_function_or_method|list|range) has .*key=",
+        match=r"a (Sly|object|complex|builtin_function_or_method|list|range) has .*key=",
     ):
         KeyEncoder("", "names").one(key)
 
