@@ -252,3 +252,21 @@ async def test_a_server_that_does_not_answer_is_left_alone_after_three_lookups(m
             await between.reset()
             await load.invalidate(1)
             await settled(load, source, 2)
+
+
+async def test_the_connection_of_an_exchange_that_timed_out_is_not_used_again() -> None:
+    """Its late reply would be read as the next one's: a deletion would be confirmed by the answer to another."""
+    with servers.memcached() as server:
+        async with (
+            proxy.Proxy("127.0.0.1", server.port) as between,
+            MemcachedCache(between.address, timeout=0.1) as mc,
+        ):
+            load = Source().loader(mc, PATIENT)
+            await load.invalidate(1)
+            opened = between.connections
+            between.latency = 0.3
+            with pytest.raises(batchio.BatchTimeout):
+                await load.invalidate(1)
+            between.latency = 0.0
+            await load.invalidate(2)
+            assert between.connections == opened + 1

@@ -79,10 +79,10 @@ MUTANTS = [
         "tests/core/test_freshness.py tests/core/test_scopes.py",
     ),
     Mutant(
-        "a request's context in the batch function",
+        "an isolated batch runs in nobody's context",
         "batchio/_core/dispatch.py",
-        "        context = Context()\n",
-        "        context = __import__('contextvars').copy_context()\n",
+        "        context, batch.context = batch.context.copy(), None\n",
+        "        context, batch.context = Context(), None\n",
         "tests/core/test_scopes.py",
     ),
     Mutant(
@@ -137,8 +137,8 @@ MUTANTS = [
     Mutant(
         "two keys are one key of memcached",
         "batchio/memcached/_keys.py",
-        '    str: lambda key: f"\'{_escaped(key)}",',
-        "    str: _escaped,",
+        "    return f\"({','.join(map(_literal, key))})\"",
+        "    return ','.join(map(_literal, key))",
         "tests/edges/test_memcached_keys.py",
     ),
     Mutant(
