@@ -230,7 +230,8 @@ class BaseDatabase(ABC):
             A loader.
 
         Raises:
-            ValueError: There is not exactly one `IN :keys`, or another placeholder, or the options do not fit.
+            ValueError: There is not exactly one `IN :keys`, or another placeholder, or a second statement, or the options
+                do not fit.
             TypeError: `into` is not a class with named fields.
 
         Example:

@@ -192,9 +192,9 @@ def filled(sql: str, params: Params, literal: Callable[[Any], str]) -> str:
 
     Raises:
         ValueError: The statement has other places than values, or a place in quotes or in a comment.
-        TypeError: The params are a text alone, or hold what MySQL cannot.
+        TypeError: The params are neither, or hold what MySQL cannot.
     """
-    if isinstance(params, str | bytes | bytearray):
+    if isinstance(params, str | bytes | bytearray) or not isinstance(params, Sequence | Mapping):
         raise TypeError(f"params is a {type(params).__name__}: write a tuple, as in (value,), or a mapping")
     if not params:
         return sql

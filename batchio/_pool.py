@@ -1,19 +1,19 @@
 """One event loop's connections to MySQL, through a pool of aiomysql's interface: whose turn it is, and what may return.
 
 This room knows no driver by name: a pool has `acquire`, `release` and `maxsize`, a connection `cursor`, `close`,
-`get_autocommit`, `get_transaction_status` and `server_status`.
+`get_autocommit`, `get_transaction_status`, `server_status`, and `encoding` or `_encoding`.
 
 1. Nobody waits inside the pool: a semaphore of its size stands in front. aiomysql's `release` wakes nobody when the
    connection was closed meanwhile, and whoever waits inside then waits for ever.
 2. A connection returns to the pool as it left, or closed: after a cancellation, a lost answer, an error that is not the
    server's own, or a statement that changed the session.
-3. A lost connection is replaced, and a read asked once more. A write is not: nobody knows whether it was done.
+3. A connection on which a value could become SQL, or a read give what is not so, is refused before its first statement.
+4. A lost connection is replaced, and a read asked once more. A write is not: nobody knows whether it was done.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from contextvars import Context
@@ -21,8 +21,10 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakSet
 
+from batchio._charsets import refuse_encoding, refuse_session, refuse_unencodable
 from batchio._core.enqueue import dispatcher_on
 from batchio._core.errors import separate
+from batchio._statements import RefusedError
 
 T = TypeVar("T")
 
@@ -32,13 +34,6 @@ NO_BACKSLASH_ESCAPES = 512  # the bit of a connection's server_status
 # line was cut, 1927 and 4031 killed and idle for too long, 2006, 2013 and 2055 the client's own words for it.
 # Not 1317: KILL QUERY ends a statement that somebody wanted to end, and leaves the connection.
 LOST = {1053, 1152, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2055, 4031}
-
-# What leaves a session other than it was: its connection is not used again.
-_CHANGES_SESSION = re.compile(
-    r"\s*(SET|USE|LOCK|XA|PREPARE|FLUSH|CREATE\s+(OR\s+REPLACE\s+)?TEMPORARY)\b", re.IGNORECASE
-)
-_LOCKS = re.compile(r"\s*(LOCK|FLUSH\s.*\bWITH\s+READ\s+LOCK)\b", re.IGNORECASE | re.DOTALL)
-_SETS_AUTOCOMMIT = re.compile(r"\s*SET\b.*\bautocommit\b", re.IGNORECASE | re.DOTALL)  # asyncmy does not notice
 
 
 @dataclass(frozen=True)
@@ -65,10 +60,6 @@ class Answer(NamedTuple):
 
 Make = Callable[[], Any]
 Prepare = Callable[[Facts], Sequence[str]]
-
-
-class RefusedError(RuntimeError):
-    """Said by us before anything was sent."""
 
 
 class Connections:
@@ -196,12 +187,15 @@ class Connections:
         self._using += 1
         try:
             refuse_without_autocommit(connection)
+            encoding = refuse_encoding(connection)
             if fresh or self._facts is None:  # it may be another server by now
                 self._facts = await _asked_facts(connection)
             facts = self._facts
             if connection.server_status & NO_BACKSLASH_ESCAPES and not facts.plain_backslash:
                 facts = replace(facts, plain_backslash=True)
-            answers = await _asked(connection, facts.cursor, prepare(facts))
+            statements = prepare(facts)
+            refuse_unencodable(encoding, statements)
+            answers = await _asked(connection, facts.cursor, statements)
             if spoils:
                 connection.close()
             return answers
@@ -258,9 +252,10 @@ def own(work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
 async def _asked_facts(connection: Any) -> Facts:
     """Ask a connection what its pool's have in common; not by SELECT, which people count."""
     cursor = plain_cursor(type(await connection.cursor()))
-    sql = "SHOW VARIABLES WHERE Variable_name IN ('max_allowed_packet', 'sql_mode')"
+    sql = "SHOW VARIABLES WHERE Variable_name IN ('max_allowed_packet', 'sql_mode', 'character_set_client')"
     ((_, _, rows),) = await _asked(connection, cursor, [sql])
     said = dict(rows)
+    refuse_session(said.get("character_set_client", "utf8mb4"), said["sql_mode"])
     return Facts(int(said["max_allowed_packet"]) - 256, "NO_BACKSLASH_ESCAPES" in said["sql_mode"], cursor)
 
 
@@ -337,21 +332,3 @@ def refuse_transaction(connection: Any) -> None:
             "a transaction was left open and is rolled back: the next statement has another connection, so it would not "
             "be part of it. Write one statement, or use a connection of your own for the transaction"
         )
-
-
-def refuse_session_wide(sql: str) -> None:
-    """Refuse what opens a transaction, or takes locks, in a way that a connection's status does not always show.
-
-    Raises:
-        RefusedError: The statement is of that kind; it was not sent.
-    """
-    if _LOCKS.match(sql) or _SETS_AUTOCOMMIT.match(sql):
-        raise RefusedError(
-            "LOCK TABLES and SET autocommit are not run: the next statement has another connection, so it would wait for the "
-            "locks, or not be part of the transaction. Use a connection of your own for them"
-        )
-
-
-def changes_session(sql: str) -> bool:
-    """Whether a statement leaves its session other than it was."""
-    return _CHANGES_SESSION.match(sql) is not None

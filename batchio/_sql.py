@@ -339,13 +339,19 @@ def select_plan(
     """Plan `select`: the user's own SQL, with one `:keys` that grows with the batch.
 
     Raises:
-        ValueError: Not exactly one `IN :keys`, another placeholder, or options that do not fit each other.
+        ValueError: Not exactly one `IN :keys`, another placeholder, several statements, or options that do not fit
+            each other.
         TypeError: `into` is not a class with named fields.
     """
     key = names_of("key", key)
     head, tail = _around_keys(dialect, sql)
     name = name or f"{dialect.name}:select.{','.join(key)}"
     return Plan(name, dialect, head, tail, key, Reader(name, key, shape_of(columns, into), many))
+
+
+def _outside(match: re.Match[str]) -> str:
+    """Leave placeholders as they are, and nothing of strings and comments but the quotes."""
+    return match[0] if match.lastgroup else "''" if match[0][0] in "'\"`[" else " "
 
 
 def _around_keys(dialect: Dialect, sql: str) -> tuple[str, str]:
@@ -357,6 +363,8 @@ def _around_keys(dialect: Dialect, sql: str) -> tuple[str, str]:
         raise ValueError(
             f"the SQL has {len(keys)} places for :keys and needs exactly one, as in WHERE post_id IN :keys"
         )
+    if re.search(r";\s*[^\s;]", dialect.tokens.sub(_outside, sql)):
+        raise ValueError("the SQL holds several statements: a loader runs one")
     if others:
         raise ValueError(f"the SQL has {', '.join(others)} besides :keys: a loader binds its keys and nothing else")
     head, tail = sql[: keys[0].start()], sql[keys[0].end() :]

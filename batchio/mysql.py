@@ -19,13 +19,15 @@ from itertools import chain
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from batchio._charsets import UnencodableError
 from batchio._core.errors import BatchAborted, BatchTimeout
 from batchio._database import BaseDatabase
 from batchio._literals import Params, filled, key_statements, value_literal
 from batchio._local import LoopLocal
-from batchio._pool import Answer, Connections, Facts, Prepare, changes_session, own, refuse_session_wide
+from batchio._pool import Answer, Connections, Facts, Prepare, own
 from batchio._rows import row_class
 from batchio._sql import MYSQL, Plan
+from batchio._statements import bare, changes_session, only_reads, refuse_session_wide, refuse_several
 
 __all__ = ["Database"]
 
@@ -33,6 +35,12 @@ T = TypeVar("T")
 
 _INTEGERS = {1, 2, 3, 8, 9, 13}
 """The numbers of the protocol's integer types: TINY, SHORT, LONG, LONGLONG, INT24, YEAR."""
+
+_NO_KEYS = {
+    0: "DECIMAL", 4: "FLOAT", 5: "DOUBLE", 7: "TIMESTAMP", 10: "DATE", 11: "TIME", 12: "DATETIME", 14: "DATE", 16: "BIT",
+    245: "JSON", 246: "DECIMAL", 255: "GEOMETRY",
+}  # fmt: skip
+"""The protocol's types whose values equal no int, str or bytes, or are not found by them."""
 
 _CANNOT_COMPARE = {(1267,), (1270,), (1271,), (3854,)}
 """How those errors of the server begin which say that a text has no place in a column of that character set."""
@@ -59,8 +67,12 @@ class Database(BaseDatabase):
 
     Loaders match keys by type and value, not as the server does. Still, it is the server that searches: a str key on a
     column of numbers makes it look for the number that the text begins with, or 0, and send those rows, which are then
-    left out. A BIT column matches nothing, and a key of several columns finds no text beyond ASCII in a column whose
-    character set is not Unicode.
+    left out. A key of several columns finds no text beyond ASCII in a column whose character set is not Unicode. A key
+    column that is no integer, text or bytes (DECIMAL, DOUBLE, DATE, DATETIME, BIT, ...) is a TypeError for the batch: use
+    `select` with a CAST.
+
+    A pool's charset is utf8mb4, or else utf8, latin1 or ascii: in others a value could leave its quotes, so they are
+    refused. So is the sql_mode PAD_CHAR_TO_FULL_LENGTH, under which no key finds its row by a CHAR column.
 
     Args:
         dsn: "mysql://user:password@host:3306/name", with special characters percent-encoded, and after it
@@ -73,7 +85,7 @@ class Database(BaseDatabase):
 
     Raises:
         ValueError: The dsn is none, or a number does not fit.
-        TypeError: There is not exactly one of dsn and pool.
+        TypeError: There is not exactly one of dsn and pool, or the dsn is no text.
         ModuleNotFoundError: There is a dsn, and no aiomysql: install batchio[mysql].
 
     Example:
@@ -107,7 +119,8 @@ class Database(BaseDatabase):
     ) -> None:
         if (dsn is None) is (pool is None) or not callable(pool or len):
             raise TypeError("Database takes a dsn, or pool= and a function that gives a pool; exactly one of them")
-        if type(pool_size) is not int or pool_size < 1 or not (connect_timeout > 0 and timeout > 0):
+        times = {type(seconds) in (int, float) and seconds > 0 for seconds in (connect_timeout, timeout)}
+        if type(pool_size) is not int or pool_size < 1 or times != {True}:
             raise ValueError("pool_size is a number of connections, 1 or more; both timeouts are seconds, more than 0")
         self._timeout = timeout
         self._shown = "its own pool" if dsn is None else str(server := _server(dsn))
@@ -128,12 +141,15 @@ class Database(BaseDatabase):
         return answers | await self._read(plan, keys[first:]) if keys[first:] else answers
 
     async def _read(self, plan: Plan, keys: list[Any]) -> dict[Any, Any]:
-        """Ask for keys. One that the column's character set cannot hold makes the server refuse all of them."""
+        """Ask for keys. One that the column's character set cannot hold makes the server refuse all of them.
+
+        So does the connection's, where it is not Unicode.
+        """
         try:
             return await self._asked(plan, keys)
         except Exception as error:
             plain, odd = _by_ascii(keys)
-            if not odd or error.args[:1] not in _CANNOT_COMPARE:
+            if not odd or not (isinstance(error, UnencodableError) or error.args[:1] in _CANNOT_COMPARE):
                 raise
         if len(keys) == 1:
             return plan.collect(keys, (), [])
@@ -154,9 +170,9 @@ class Database(BaseDatabase):
         answers = await self._run(prepare, shown=plan.statement(1), again=True)
         found: dict[Any, Any] = {key: _too_long(plan) for key in too_long}
         for (_, asked), answer in zip(statements, answers, strict=True):
+            _note_columns(plan, answer)
             # Each statement's rows for its own keys: a neighbour of two of them comes with both.
             found |= plan.collect(asked, _names(answer), answer.rows)
-            _note_columns(plan, answer)
         return found
 
     # ---------------------------------------------------------------------------------------------- statements
@@ -168,7 +184,8 @@ class Database(BaseDatabase):
         for it. If it takes longer than the Database's `timeout`, nobody knows whether it was done.
 
         A statement that changes its session (SET, USE, CREATE TEMPORARY TABLE) changes it for nobody: its connection is
-        not used again.
+        not used again. What a stored routine changes there is not noticed. The id of a new row is read by
+        `fetch("INSERT ... RETURNING id")` in MariaDB; `LAST_INSERT_ID()` would be asked of another connection.
 
         Args:
             sql: One statement, with `%s` or `%(name)s` where values go, outside of quotes. Beside values, a percent sign
@@ -185,9 +202,11 @@ class Database(BaseDatabase):
                 statement is in its notes. With a pool of asyncmy's, it is asyncmy.errors.MySQLError.
             BatchTimeout: It took longer than the Database's `timeout`.
             BatchAborted: `drain()` ran out of time meanwhile.
-            RuntimeError: It opens a transaction, which the next statement would not be part of; or the pool's connections
-                have autocommit off.
-            ValueError: Places and values do not fit, or the statement is longer than `max_allowed_packet`.
+            RuntimeError: It opens a transaction, which the next statement would not be part of, or asks for what the last
+                one left in its connection (LAST_INSERT_ID, GET_LOCK, ...); or there are several statements; or the
+                pool's connections have autocommit off, or a charset that is not safe.
+            ValueError: Places and values do not fit, or the statement is longer than `max_allowed_packet`, or holds a
+                character that the pool's charset lacks.
             TypeError: A value's type is none that MySQL can hold: a datetime with a zone, for one.
 
         Example:
@@ -225,7 +244,7 @@ class Database(BaseDatabase):
             >>> asyncio.run(main())
             [Row(word='été', letters=3)]
         """
-        answer = await self._statement(sql, params, again=sql.lstrip()[:6].upper() == "SELECT")
+        answer = await self._statement(sql, params, again=only_reads(bare(sql)))
         return list(map(row_class(_names(answer))._make, answer.rows))
 
     async def close(self) -> None:
@@ -255,7 +274,9 @@ class Database(BaseDatabase):
             await asyncio.shield(own(connections.close(), "batchio mysql: close"))
 
     async def _statement(self, sql: str, params: Params, *, again: bool) -> Answer:
-        refuse_session_wide(sql)
+        words = bare(sql)
+        refuse_session_wide(words)
+        refuse_several(words)
 
         def prepare(facts: Facts) -> list[str]:
             text = filled(sql, params, partial(value_literal, plain_backslash=facts.plain_backslash))
@@ -266,7 +287,7 @@ class Database(BaseDatabase):
                 )
             return [text]
 
-        run = self._run(prepare, shown=sql, again=again, spoils=changes_session(sql))
+        run = self._run(prepare, shown=sql, again=again, spoils=changes_session(words))
         (answer,) = await _finished(own(self._in_time(run, sql), "batchio mysql: statement"))
         return answer
 
@@ -313,10 +334,20 @@ def _names(answer: Answer) -> tuple[str, ...]:
 
 
 def _note_columns(plan: Plan, answer: Answer) -> None:
-    """Remember which columns of the key hold integers."""
+    """Remember which columns of the key hold integers.
+
+    Raises:
+        TypeError: One is of a type that no key matches; else each of its rows would seem not to be there.
+    """
     names = _names(answer)
     for place, name in enumerate(plan.reader.key):
-        plan.whole[place] = answer.columns[plan.reader.place(names, name)][1] in _INTEGERS
+        kind = answer.columns[plan.reader.place(names, name)][1]
+        if kind in _NO_KEYS:
+            raise TypeError(
+                f"{plan.name}: column {plan.key[place]} is a {_NO_KEYS[kind]}, and no key is: keys are int, str or bytes. Use "
+                "another column, or select(...) with CAST(... AS CHAR), or AS SIGNED, in its result and before IN"
+            )
+        plan.whole[place] = kind in _INTEGERS
 
 
 def _by_ascii(keys: list[Any]) -> tuple[list[Any], list[Any]]:
@@ -375,7 +406,10 @@ def _server(dsn: str) -> _Server:
 
     Raises:
         ValueError: It is none. Neither it nor its cause shows the dsn, which holds a password.
+        TypeError: It is no text.
     """
+    if not isinstance(dsn, str):
+        raise TypeError(f"the dsn is of type {type(dsn).__name__}: write a str, mysql://user:password@host:3306/name")
     wrong = _complaint(dsn)
     if wrong:
         raise ValueError(f"the dsn {wrong}: write mysql://user:password@host:3306/name, special characters as %XX")
@@ -393,17 +427,18 @@ def _server(dsn: str) -> _Server:
 
 def _complaint(dsn: str) -> str:
     """Say what is wrong with a dsn, or nothing; what urllib says may quote the password."""
+    if not dsn.startswith("mysql://"):
+        return "does not begin with mysql://"
     try:
         parts = urlsplit(dsn)
         query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         known = parts.port is None or parts.port > 0
-    except (ValueError, AttributeError):
+    except ValueError:
         return "cannot be read, or its port is no number"
     if "@" in parts.path + parts.query + parts.fragment:
         return "has an unencoded character in its user or password"
     unknown = sorted({name for name, _ in query} - {"charset", "unix_socket"})
     complaints = {
-        "does not begin with mysql://": parts.scheme != "mysql" or not dsn.startswith("mysql://"),
         "has no host": not parts.hostname and "unix_socket" not in dict(query),
         "has a port of 0": not known,
         "has more than a name after its host": "/" in parts.path[1:] or bool(parts.fragment),

@@ -65,6 +65,9 @@ def hold(mariadb_server: Any, mysql_url: str) -> Iterator[Hold]:
     mariadb_server.execute(f"CREATE TABLE {name}.posts (id INT PRIMARY KEY, score INT)")
     mariadb_server.execute(f"INSERT INTO {name}.posts VALUES (1, 10), (2, 20), (3, 30)")
     hold = Hold(mariadb_server, mysql_url)
+    # By name, `execute` and `fetch` refuse locks.
+    mariadb_server.execute(f"CREATE FUNCTION {name}.held() RETURNS INT RETURN GET_LOCK('{hold.lock}', 60)")
+    mariadb_server.execute(f"CREATE FUNCTION {name}.freed() RETURNS INT RETURN RELEASE_LOCK('{hold.lock}')")
     yield hold
     hold.connection.close()  # and so lets go
     with mariadb_server.connect() as connection, connection.cursor() as cursor:
@@ -144,7 +147,7 @@ async def test_statements_take_their_turns_in_order(opened: Open, mysql_url: str
     """First come, first served, though some leave; more than the pool's size never run at once."""
     db = opened(mysql_url, pool_size=2)
     await db.execute("CREATE TABLE log (i INT PRIMARY KEY AUTO_INCREMENT, n INT)")
-    held = f"INSERT INTO log (n) SELECT 0 FROM DUAL WHERE GET_LOCK('{hold.lock}', 60) AND RELEASE_LOCK('{hold.lock}')"
+    held = "INSERT INTO log (n) SELECT 0 FROM DUAL WHERE held() AND freed()"
     first = [asyncio.create_task(db.execute(held)) for _ in range(2)]
     await hold.until_waiting(2)
     rest = [asyncio.create_task(db.execute("INSERT INTO log (n) VALUES (%s)", (i,))) for i in range(1, 9)]
@@ -293,7 +296,7 @@ async def test_a_read_whose_connection_was_killed_is_asked_again(opened: Open, m
 async def test_a_read_is_not_asked_a_third_time(opened: Open, mysql_url: str, hold: Hold) -> None:
     """Whatever kills it would kill it for ever."""
     db = opened(mysql_url)
-    reading = asyncio.ensure_future(db.fetch(f"SELECT GET_LOCK('{hold.lock}', 60)"))
+    reading = asyncio.ensure_future(db.fetch("SELECT held()"))
     seen: set[int] = set()
     for _ in range(2):
         while not (new := set(hold.waiting()) - seen):
@@ -302,14 +305,14 @@ async def test_a_read_is_not_asked_a_third_time(opened: Open, mysql_url: str, ho
         hold.ask(f"KILL CONNECTION {new.pop()}")
     with pytest.raises(Exception, match=r"Lost connection|killed|gone away") as caught:
         await reading
-    assert caught.value.__notes__ == [f"the statement is: SELECT GET_LOCK('{hold.lock}', 60)"]
+    assert caught.value.__notes__ == ["the statement is: SELECT held()"]
     assert await db.fetch("SELECT 1") == [(1,)]
 
 
 async def test_a_killed_write_is_not_asked_again(opened: Open, mysql_url: str, hold: Hold) -> None:
     """Its caller is told; it was done once at most."""
     db = opened(mysql_url)
-    writing = asyncio.ensure_future(db.execute(f"UPDATE posts SET score = score + GET_LOCK('{hold.lock}', 60)"))
+    writing = asyncio.ensure_future(db.execute("UPDATE posts SET score = score + held()"))
     (killed,) = await hold.until_waiting()
     hold.ask(f"KILL CONNECTION {killed}")
     with pytest.raises(Exception, match=r"Lost connection|killed|gone away"):
@@ -321,7 +324,7 @@ async def test_a_killed_write_is_not_asked_again(opened: Open, mysql_url: str, h
 async def test_a_query_that_somebody_killed_is_not_asked_again(opened: Open, mysql_url: str, hold: Hold) -> None:
     """KILL QUERY means the statement, and leaves the connection; for a lock that is an answer of NULL."""
     db = opened(mysql_url)
-    reading = asyncio.ensure_future(db.fetch(f"SELECT 1 FROM posts WHERE SLEEP(60) OR GET_LOCK('{hold.lock}', 60)"))
+    reading = asyncio.ensure_future(db.fetch("SELECT 1 FROM posts WHERE SLEEP(60) OR held()"))
     while not (found := hold.ask("SELECT ID FROM information_schema.processlist WHERE STATE = 'User sleep'")):
         await asyncio.sleep(0.001)
     hold.ask(f"KILL QUERY {found[0][0]}")
@@ -404,7 +407,7 @@ async def test_statements_are_cut_to_what_the_server_takes(opened: Open, harmed:
 async def test_a_caller_who_leaves_does_not_stop_a_write(opened: Open, mysql_url: str, hold: Hold) -> None:
     """The driver never hears of it; `drain` waits for the statement."""
     db = opened(mysql_url)
-    writing = asyncio.create_task(db.execute(f"UPDATE posts SET score = score + GET_LOCK('{hold.lock}', 60)"))
+    writing = asyncio.create_task(db.execute("UPDATE posts SET score = score + held()"))
     await hold.until_waiting()
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -418,17 +421,15 @@ async def test_a_write_ends_with_its_time(opened: Open, mysql_url: str, hold: Ho
     """Its connection is closed; the error says that nobody knows what became of it."""
     db = opened(mysql_url, timeout=0.2)
     with pytest.raises(BatchTimeout, match=r"no answer within 0\.2 seconds.*nobody knows") as caught:
-        await db.execute(f"UPDATE posts SET score = GET_LOCK('{hold.lock}', 60) WHERE %s", (1,))
-    assert caught.value.__notes__ == [
-        f"the statement is: UPDATE posts SET score = GET_LOCK('{hold.lock}', 60) WHERE %s"
-    ]
+        await db.execute("UPDATE posts SET score = held() WHERE %s", (1,))
+    assert caught.value.__notes__ == ["the statement is: UPDATE posts SET score = held() WHERE %s"]
     assert await db.fetch("SELECT 1") == [(1,)]
 
 
 async def test_drain_cuts_a_statement_short_when_its_time_is_over(opened: Open, mysql_url: str, hold: Hold) -> None:
     """Whoever waits for it is told, and is not cancelled."""
     db = opened(mysql_url)
-    reading = asyncio.create_task(db.fetch(f"SELECT GET_LOCK('{hold.lock}', 60)"))
+    reading = asyncio.create_task(db.fetch("SELECT held()"))
     await hold.until_waiting()
     await batchio.drain(0.01)
     with pytest.raises(BatchAborted, match="cut short by drain"):
