@@ -4,7 +4,6 @@ Rules:
 - A row has at least one test in this folder whose name begins with `test_fault_NN_`; the name says what is promised.
 - `LATER` are the rows that batchio does not answer yet. Each says so in docs/explanation/limits.md, as "fault NN".
 - Numbers are names: they stay with their fault, so some are missing.
-- `PENDING` are the rows whose tests are still to be written; the set shrinks until it is empty, and goes then.
 - `tests/test_house.py` compares this list with the tests and with that page.
 """
 
@@ -102,7 +101,6 @@ ROWS = {
 }
 
 LATER = frozenset({16, 17, 25, 45, 46, 47, 64, 87})
-PENDING = frozenset({27, 40, 41, 43, 44, *range(48, 64), *range(65, 74), 83, 84, 85, 86})
 
 
 def tested() -> set[int]:
