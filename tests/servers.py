@@ -100,6 +100,8 @@ class MariaDB(Server):
         self.password = secrets.token_urlsafe(12)
         self.data = self.room / "data"
         self.socket = self.room / "socket"
+        self.tmp = self.room / "tmp"  # its own: one that starts removes what others left in theirs
+        self.tmp.mkdir()
 
     @property
     def url(self) -> str:
@@ -139,6 +141,7 @@ class MariaDB(Server):
 
     def _command(self) -> list[str]:
         places = [f"--datadir={self.data}", f"--socket={self.socket}", f"--pid-file={self.room / 'pid'}"]
+        places.append(f"--tmpdir={self.tmp}")
         listen = [f"--bind-address={HOST}", f"--port={self.port}", "--skip-name-resolve"]
         text = ["--character-set-server=utf8mb4", f"--init-file={self.room / 'users.sql'}"]
         return [program("mariadbd", self.package), *MARIADB, *places, *listen, *text, *self.options]
