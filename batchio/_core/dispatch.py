@@ -66,11 +66,14 @@ def _begin(dispatcher: Dispatcher, batch: Batch) -> None:
     context.run(inside.set, batch)
     task = begin(dispatcher.loop, _run(dispatcher, batch), context, definition.task_name)
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # a loop that is closed takes its batches with it
-    if batch.ended:
-        return
-    batch.task = task
+    batch.task = None if batch.ended else _watched(dispatcher, batch, task)
+
+
+def _watched(dispatcher: Dispatcher, batch: Batch, task: asyncio.Task[None]) -> asyncio.Task[None]:
+    """A batch that did not end in its task's first step: somebody may drain, and it may be cancelled."""
     dispatcher.tasks.add(task)
     task.add_done_callback(functools.partial(_task_over, dispatcher, batch))
+    return task
 
 
 def _dispatched(batch: Batch, reason: str) -> events.BatchDispatched:
