@@ -204,8 +204,8 @@ class MemcachedCache:
             self._down.discard(server)
             log.warning("%s answers again", server.name)
         if orphans := self._orphans[server]:
-            self._orphans[server] = set()
             server.leave([Command(delete(raw)) for raw in orphans])
+            orphans.clear()  # and not another set: lookups under way hold this one
         return None
 
     def _explained(self, server: Server, error: Exception) -> Exception:

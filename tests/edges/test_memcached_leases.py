@@ -151,3 +151,19 @@ async def test_after_a_slow_answer_readers_of_another_process_do_not_wait(slow: 
     assert await there.load_many([1, 2, 3]) == ["value"] * 3
     assert loop.time() - started < SOON - 0.5  # they would wait 3 seconds, and then fetch
     await batchio.drain(5)
+
+
+async def test_what_a_lookup_leaves_behind_is_taken_away_at_each_recovery(
+    memcached_server: Any, memcached_address: str
+) -> None:
+    """Also what one leaves that was under way when an earlier recovery took away what there was then."""
+    async with MemcachedCache(memcached_address, timeout=5.0) as mc:
+        (server,) = mc._servers
+        held = mc._orphans[server]  # as a lookup under way holds it
+        names = mc.bind("names", str)
+        for name in ("first", "second"):
+            assert b" W" in memcached_server.ask(f"mg {name} c N60")
+            held.add(name.encode())
+            await names.get_many([1])
+            await batchio.drain(5)
+            assert memcached_server.ask(f"get {name}", b"END\r\n") == b"END\r\n"
