@@ -98,7 +98,7 @@ docs: $(VENV)/.docs
 	$(BIN) -m sphinx -E -n -W --keep-going -q -b html -d $(BUILD)/doctrees docs $(BUILD)/docs
 	@echo "$(BUILD)/docs/index.html"
 
-# Twenty guards are taken away, one at a time, and each must turn a test red.
+# Guards are taken away, one at a time, and each must turn a test red.
 .PHONY: mutants
 mutants: servers $(VENV)/.test
 	@$(BIN) -m tests.mutants

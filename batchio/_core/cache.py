@@ -289,14 +289,18 @@ def typed(key: Hashable) -> Hashable:
 
     An instance of a subclass that equals its base's is of the base's type here: a StrEnum's member is its text.
     """
-    kind: type = type(key)
-    if kind not in _KINDS:
-        kind = next((base for base in _BASES if isinstance(key, base) and kind.__eq__ is base.__eq__), kind)
+    kind = type(key) if type(key) in _KINDS else base_of(key, _BASES)
     if isinstance(key, tuple):
         return (kind, tuple(typed(part) for part in key))
     if isinstance(key, frozenset):
         return (kind, frozenset(typed(part) for part in key))
     return (kind, key)
+
+
+def base_of(key: object, bases: Iterable[type]) -> type:
+    """The first of some classes whose comparison a key of a subclass has kept; the key's own class where there is none."""
+    kind: Any = type(key)
+    return next((base for base in bases if isinstance(key, base) and kind.__eq__ is base.__eq__), kind)
 
 
 _BASES: tuple[type, ...] = (str, bytes, int, float, tuple, frozenset)

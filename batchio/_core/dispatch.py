@@ -253,15 +253,12 @@ async def _call(definition: Definition, batch: Batch, keys: list[Any]) -> Mappin
     result = fetch(list(keys), **definition.named(params)) if params else fetch(list(keys))
     if type(result) is CoroutineType or hasattr(result, "__await__"):
         result = await result
-        if type(result) is dict:  # nearly always; the rest takes longer
-            batch.answer(result, None if len(keys) == len(batch.keys) else keys)
-            return _fillable(definition, keys, result) if definition.cache is not None else {}
     elif not hasattr(result, "__aiter__") and not definition.stand_ins:
         raise BatchShapeError(
             f"{definition.name}: the batch function is no coroutine function, it returned a {type(result).__name__}; "
             f"write async def"
         )
-    if hasattr(result, "__aiter__"):
+    if type(result) is not dict and hasattr(result, "__aiter__"):
         return await _stream(definition, batch, keys, result)
     values = as_mapping(definition, keys, result)
     batch.answer(values, None if len(keys) == len(batch.keys) else keys)

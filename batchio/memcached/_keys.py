@@ -20,6 +20,8 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
+from batchio._core.cache import base_of
+
 LONGEST = 250  # bytes: memcached's own limit
 _ROOM_FOR_KEYS = 100  # bytes that a loader's name leaves to its keys
 
@@ -63,13 +65,9 @@ class KeyEncoder:
 
 
 def _literal(key: Any) -> str:
-    kind: Any = type(key)
-    known = _WRITERS.get(kind)
-    if known is not None:
-        return known(key)
-    for base, write in _WRITERS.items():  # an instance of a subclass that equals its base's is the same key
-        if isinstance(key, base) and kind.__eq__ is base.__eq__:
-            return write(key)
+    write = _WRITERS.get(type(key)) or _WRITERS.get(base_of(key, _WRITERS))
+    if write is not None:
+        return write(key)
     if isinstance(key, Enum):
         return f"{_class(key)}({_literal(key._value_)})"
     raise TypeError(
