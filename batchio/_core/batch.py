@@ -126,9 +126,13 @@ _SHARED = frozenset({Several, Many})
 class Group:
     """Keys that may leave together, not yet left."""
 
-    __slots__ = ("askers", "context", "outside", "owners", "params", "parent", "parents", "since", "waiters")
+    __slots__ = (
+        "askers", "context", "outside", "owners", "params", "parent", "parents", "plain", "room", "since", "waiters",
+    )  # fmt: skip
 
-    def __init__(self, params: Params, parent: Batch | None, since: float) -> None:
+    def __init__(self, params: Params, parent: Batch | None, since: float, *, plain: bool) -> None:
+        self.plain = plain  # of no parameters, no isolated scope, no chain
+        self.room = 0  # how many keys may stand in it that come the quick way; none before and after its tick
         self.params = params
         self.parent = parent  # the batch whose own chain asks, when that chain already passes through this loader
         self.since = since  # when its oldest key came, on the loop's clock
@@ -244,10 +248,13 @@ class Batch:
         unusual = []
         for key, waiter in waiters.items():
             value = values.get(key, MISSING)
-            if value is MISSING or type(waiter) in _SHARED or isinstance(value, BaseException) or waiter.done():
+            if value is MISSING or isinstance(value, BaseException):
                 unusual.append((key, value))
             else:
-                waiter.set_result(value)
+                try:
+                    waiter.set_result(value)
+                except Exception:  # it was cancelled; or it is no future, but Several or Many
+                    unusual.append((key, value))
         if unusual:
             self.waiters = {key: waiters[key] for key, _ in unusual}
             for key, value in unusual:

@@ -96,7 +96,10 @@ async def _run(dispatcher: Dispatcher, batch: Batch) -> None:
     cache = None if definition.stand_ins else definition.cache
     try:
         if cache is None:
-            await _fetch(definition, batch, batch.keys)
+            try:
+                await _call(definition, batch, batch.keys)
+            except Exception as error:
+                await _recover(definition, batch, batch.keys, error)
         else:
             await _through_cache(dispatcher, definition, cache, batch)
     except BaseException as error:
@@ -194,12 +197,17 @@ async def _fetch(definition: Definition, batch: Batch, keys: list[Any]) -> Mappi
     try:
         return await _call(definition, batch, keys)
     except Exception as error:
-        _cut_off_earlier_raises(error)
-        unanswered = [key for key in keys if key in batch.waiters]
-        calls = _calls_to_split(definition, len(unanswered), error)
-        if not calls:
-            batch.fail(error, unanswered)
-            return {}
+        return await _recover(definition, batch, keys, error)
+
+
+async def _recover(definition: Definition, batch: Batch, keys: list[Any], error: Exception) -> Mapping[Any, Any]:
+    """A call failed: so do the keys that it did not answer, or they are fetched again in halves."""
+    _cut_off_earlier_raises(error)
+    unanswered = [key for key in keys if key in batch.waiters]
+    calls = _calls_to_split(definition, len(unanswered), error)
+    if not calls:
+        batch.fail(error, unanswered)
+        return {}
     return await _fetch_halves(definition, batch, unanswered, [calls])
 
 
@@ -241,7 +249,7 @@ def _cut_off_earlier_raises(error: BaseException) -> None:
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
         calls += step.tb_frame.f_code is _call.__code__
-        if calls and step.tb_next.tb_frame.f_code in (_fetch.__code__, _fetch_halves.__code__):
+        if calls and step.tb_next.tb_frame.f_code in (_run.__code__, _fetch.__code__, _fetch_halves.__code__):
             step.tb_next = None
         step = step.tb_next
 

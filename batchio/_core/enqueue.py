@@ -61,28 +61,35 @@ def ask(
     return future
 
 
-def ask_quickly(definition: Definition, dispatcher: Dispatcher, memo: Memo | None, key: Any) -> Any:
-    """The way of nearly all loads, written for speed: a key that nobody wants yet joins the plain keys of its queue.
+def ask_quickly(definition: Definition, loop: Any, memo: Memo | None, key: Any) -> Any:
+    """The way of nearly all loads, written for speed: a key joins the plain keys that wait for this tick.
+
+    What a scope asked for before is joined here only while it stands among these, as the first of its scope.
 
     Returns:
         A future; None when the load has to go the long way.
     """
-    if inside.get() is not None or events.on_load:
+    dispatcher = getattr(loop, ATTRIBUTE, None)
+    if dispatcher is None or inside.get() is not None or events.on_load:
         return None
+    first = None if memo is None else memo.asked.get(key)
     group = dispatcher.open.get(definition)
     if group is None:
-        if not definition.plain or dispatcher.watch is not None:
+        if first is not None or not definition.plain or dispatcher.watch is not None:
             return None
+        hash(key)  # raises here, before anything is made
         group = _open(definition, dispatcher)
-    queue = dispatcher.queues[definition]
-    if key in group.waiters or queue.queued >= definition.limits.max_queued:
+    waiters = group.waiters
+    if len(waiters) >= group.room or (first is not None and first not in group.owners):
         return None
-    future: asyncio.Future[Any] = asyncio.Future(loop=dispatcher.loop)
-    group.waiters[key] = future
-    group.outside = dispatcher.fresh = True
-    queue.queued += 1
-    if memo is not None:
+    future: asyncio.Future[Any] = asyncio.Future(loop=loop)
+    if key in waiters:
+        join(waiters, key, future)
+    else:
+        waiters[key] = future
+    if memo is not None and first is None:
         memo.asked[key] = future
+        memo.group = group
         group.owners[future] = memo
     return future
 
@@ -91,6 +98,8 @@ def _open(definition: Definition, dispatcher: Dispatcher) -> Group:
     """The plain group of a queue, which the next tick looks at."""
     queue = dispatcher.queue_of(definition)
     group = dispatcher.open[definition] = queue.group((), None, None, dispatcher.loop.time)
+    group.room = definition.limits.max_queued - queue.elsewhere
+    group.outside = True
     dispatcher.expect(queue)
     return group
 
@@ -248,7 +257,7 @@ def _stand_all(queue: Queue, group: Group, waiters: dict[Any, Many], memo: Memo 
 
 def _count(queue: Queue, group: Group, keys: int, asking: Batch | None) -> None:
     """A group has got new keys: note how many, and whose."""
-    queue.queued += keys
+    queue.count(group, keys)
     if asking is None:
         group.outside = True
     else:

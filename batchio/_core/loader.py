@@ -27,6 +27,7 @@ from typing import Any, Concatenate, Generic, Literal, Never, ParamSpec, Protoco
 
 from batchio._core import events
 from batchio._core.cache import Cache, typed
+from batchio._core.dispatch import inside
 from batchio._core.enqueue import answered, ask, ask_many, ask_quickly, dispatcher_on, running, tell_loads
 from batchio._core.errors import BatchAborted, BatchTimeout, show_key
 from batchio._core.options import MISSING, Definition, Limits, Params, define, explain_unknown
@@ -213,21 +214,34 @@ class Loader(Generic[K, V]):
         scope = current.get()
         # The way of nearly all loads, written for speed: a hit, or a key that is new to its scope and joins those that
         # wait for this tick. Whatever is unusual goes the long way, which also explains what is wrong with a key.
-        if definition.simple and not params and (dispatcher := getattr(loop, ATTRIBUTE, None)) is not None:
-            quick: asyncio.Future[V] | None = None
+        if definition.simple and not params:
+            future: asyncio.Future[V] | None = None
             try:
                 if scope is None:
-                    quick = ask_quickly(definition, dispatcher, None, key)
-                elif scope._loop is loop and (memo := scope._memos.get(definition)) is not None:
-                    quick = memo.asked.get(key)
-                    if quick is None and (not memo.values or key not in memo.values):
-                        quick = ask_quickly(definition, dispatcher, memo, key)
-                    elif quick is not None and (not quick.done() or quick.cancelled() or events.on_load):
-                        quick = None
+                    future = ask_quickly(definition, loop, None, key)
+                elif scope._loop is loop:
+                    memo = scope._memos.get(definition) or memo_of(scope, definition)
+                    future = memo.asked.get(key)
+                    if future is None:
+                        group = memo.group
+                        if memo.values and key in memo.values:
+                            pass
+                        elif (
+                            group is None or key in group.waiters or len(group.waiters) >= group.room
+                            or events.on_load or inside.get() is not None
+                        ):  # fmt: skip
+                            future = ask_quickly(definition, loop, memo, key)
+                        else:
+                            future = group.waiters[key] = memo.asked[key] = asyncio.Future(loop=loop)
+                            group.owners[future] = memo
+                    elif not future.done():
+                        future = ask_quickly(definition, loop, memo, key)
+                    elif future.cancelled() or events.on_load:
+                        future = None
             except TypeError:
                 pass
-            if quick is not None:
-                return quick
+            if future is not None:
+                return future
         return self._load(loop, key, params)
 
     def _load(self, loop: Any, key: Any, params: dict[str, Any]) -> asyncio.Future[V]:
@@ -243,7 +257,7 @@ class Loader(Generic[K, V]):
         try:
             if scope is None or not definition.memo:
                 return ask(definition, loop, scope, None, bound, wanted)
-            name = (definition, bound) if bound else definition
+            name = definition.memo_name(bound)
             memo = scope._memos.get(name) or memo_of(scope, name)
             done = memo.asked.get(wanted)
             if done is None and wanted in memo.values:
@@ -532,7 +546,7 @@ class Loader(Generic[K, V]):
         scope = seen_from(loop)
         if scope is None or not self._definition.memo:
             return scope, None
-        return scope, memo_of(scope, (self._definition, bound) if bound else self._definition)
+        return scope, memo_of(scope, self._definition.memo_name(bound))
 
     def _no_loop(self) -> RuntimeError:
         return RuntimeError(

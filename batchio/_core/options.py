@@ -101,6 +101,10 @@ class Definition:
         self.simple = self.memo and self.key is None and not self.parameters
         self.plain = not (self.isolated or self.coalesce or self.cancel_abandoned)
 
+    def memo_name(self, bound: Params) -> Any:
+        """Under which a scope keeps a memo of it: itself, when a key is looked up as it is."""
+        return self if self.simple else (self, bound)
+
     def normal(self, key: Any) -> Any:
         """A key as the author's ``key=`` wants it; what that raises says whose it is."""
         if self.key is None:

@@ -38,13 +38,13 @@ def _stands(place: Group | Batch, key: Any, waiter: Waiter) -> bool:
 class Queue:
     """The keys of one loader that wait to leave, on one event loop, and its batches under way."""
 
-    __slots__ = ("definition", "groups", "queued", "refusals", "running", "stuck", "sweeping", "taken", "waiting")
+    __slots__ = ("definition", "elsewhere", "groups", "refusals", "running", "stuck", "sweeping", "taken", "waiting")
 
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
         self.groups: dict[Any, Group] = {}  # by (params, scope, parent); None is the plain group
         self.running: dict[Batch, None] = {}  # in the order in which they left; a dict is an ordered set
-        self.queued = 0  # keys in groups
+        self.elsewhere = 0  # keys in groups that are not plain
         self.taken = 0  # slots in use
         self.stuck = 0  # batches that timed out and do not end
         self.refusals = 0
@@ -59,6 +59,19 @@ class Queue:
         """What is in it, in a line."""
         stuck = f", {self.stuck} timed out and not ended" if self.stuck else ""
         return f"{self.queued} keys queued, {len(self.running)} batches in flight{stuck}"
+
+    @property
+    def queued(self) -> int:
+        """Keys that wait. Those of the plain group are not counted as they come: that is the hot path."""
+        plain = self.groups.get(None)
+        return self.elsewhere if plain is None else self.elsewhere + len(plain.waiters)
+
+    def count(self, group: Group, keys: int) -> None:
+        """A group has got so many keys more, or less."""
+        if not group.plain:
+            self.elsewhere += keys
+            if (plain := self.groups.get(None)) is not None and plain.room:
+                plain.room = self.definition.limits.max_queued - self.elsewhere
 
     @property
     def idle(self) -> bool:
@@ -79,7 +92,7 @@ class Queue:
         name = group_name(params, scope, parent)
         group = self.groups.get(name)
         if group is None:
-            group = self.groups[name] = Group(params, parent, now())
+            group = self.groups[name] = Group(params, parent, now(), plain=name is None)
         return group
 
     def holder(self, key: Any, waiter: Waiter, params: Params, scope: Any) -> Group | Batch | None:
@@ -122,7 +135,7 @@ class Queue:
         gone = [key for key, waiter in group.waiters.items() if waiter.done()]
         for key in gone:
             forgo(group.owners, key, group.waiters.pop(key))
-        self.queued -= len(gone)
+        self.count(group, -len(gone))
 
     # -- leaving ---------------------------------------------------------------------------------------------------
 
@@ -160,7 +173,6 @@ class Queue:
                 if name in self.groups:
                     again.append(name)
             names = again
-        self.queued = sum(len(group.waiters) for group in self.groups.values())
 
     def _all_may_leave(self) -> bool:
         """Whether all keys are plain, fit one batch, and have a slot; no batch function waits for them."""
@@ -191,7 +203,7 @@ class Queue:
         most = self.definition.limits.max_batch_size
         if len(group.waiters) <= most:
             self._drop_deserted(group)
-            self.queued -= len(group.waiters)
+            self.count(group, -len(group.waiters))
             del self.groups[name]
             waiters, group.waiters = group.waiters, {}
             owners, group.owners = group.owners, {}
@@ -215,7 +227,7 @@ class Queue:
                     forgo(group.owners, key, waiter)
         if not group.waiters:  # those that were left had gone away; the next key begins to wait by itself
             del self.groups[name]
-        self.queued -= len(passed)
+        self.count(group, -len(passed))
         return taken, owners
 
     def _comes_free(self, queues: Iterable[Queue]) -> bool:
@@ -267,7 +279,7 @@ class Queue:
 
     def fail_queued(self, error: Exception) -> None:
         """Give every key that still waits to leave an error."""
-        groups, self.groups, self.queued = self.groups, {}, 0
+        groups, self.groups, self.elsewhere = self.groups, {}, 0
         for group in groups.values():
             Batch(self, self.definition, group, group.waiters, group.owners, slot=False).fail(error)
 

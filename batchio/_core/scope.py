@@ -32,12 +32,13 @@ class Memo:
     the key is still that waiter's.
     """
 
-    __slots__ = ("asked", "edition", "values")
+    __slots__ = ("asked", "edition", "group", "values")
 
     def __init__(self) -> None:
         self.asked: dict[Any, Any] = {}
         self.values: dict[Any, Any] = {}
         self.edition = object()  # another one whenever something was forgotten
+        self.group: Any = None  # in which its last load stood, when that was the quick way
 
     def known(self, key: Any, otherwise: Any) -> Any:
         """The value of a key, if it is there."""
@@ -122,6 +123,7 @@ class Scope:
         self._loop = _ENDED
         for memo in self._memos.values():
             memo.forget_all()  # a batch under way may hold the memo
+            memo.group = None
         self._memos = {}
         self._context = None
         if self._token is not None:

@@ -50,8 +50,6 @@ PATIENCE = 16
 PATIENCE_WHEN_BUSY = 3
 PATIENCE_WITHOUT_READY = 3
 
-EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
-
 # Seconds by which a time limit is put off, once, on a loop that was held past it: what has arrived in the meantime lies
 # in a socket, and a timer runs before its reader does.
 GRACE = 0.005
@@ -82,6 +80,7 @@ class Dispatcher:
         self._due: list[Queue] = []
         self._armed = False
         self._quiet = 0
+        self._waiting = 0  # keys in open groups at the last pass
         self._worked_since: float | None = None  # the thread's CPU seconds at the first busy pass of this tick
         self._ready = getattr(loop, "_ready", None)
         self._usual = PATIENCE_WITHOUT_READY if self._ready is None else PATIENCE
@@ -125,8 +124,10 @@ class Dispatcher:
 
     def _is_quiet(self) -> bool:
         """Whether enough passes in a row brought no new key."""
-        if self.fresh:
+        waiting = sum([len(group.waiters) for group in self.open.values()])  # that way, nothing is noted per load
+        if self.fresh or waiting != self._waiting:
             self.fresh = False
+            self._waiting = waiting
             self._quiet = 0
             return False
         self._quiet += 1
@@ -171,7 +172,7 @@ class Dispatcher:
         blocked = [queue for queue in self.queues.values() if queue.groups and not queue.waiting and queue.chained]
         for queue in queues:
             queue.waiting = False
-            self.open.pop(queue.definition, None)
+            self.close(queue)
         for queue in (*queues, *blocked):
             self._cut(queue, batches)
             if not queue.running:
@@ -193,6 +194,11 @@ class Dispatcher:
             queue.cut(self.queues.values(), batches)
         except Exception as error:
             queue.fail_queued(error)
+
+    def close(self, queue: Queue) -> None:
+        """No load joins a queue's plain group the quick way any more."""
+        if (group := self.open.pop(queue.definition, None)) is not None:
+            group.room = 0
 
     def settle(self, queue: Queue) -> None:
         """Forget a queue that has nothing to do; it is made again at the next load."""
@@ -261,9 +267,17 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
         alarm.cancel()
 
 
-def begin(loop: Any, work: Any, context: Context, name: str) -> asyncio.Task[Any]:
-    """A task that has taken its first step already, where the Python version can."""
-    return asyncio.Task(work, loop=loop, context=context, name=name, **EAGER)
+if sys.version_info >= (3, 12):
+
+    def begin(loop: Any, work: Any, context: Context, name: str) -> asyncio.Task[Any]:
+        """A task that has taken its first step already, where the Python version can."""
+        return asyncio.Task(work, loop=loop, context=context, name=name, eager_start=True)
+
+else:
+
+    def begin(loop: Any, work: Any, context: Context, name: str) -> asyncio.Task[Any]:
+        """A task that has taken its first step already, where the Python version can."""
+        return asyncio.Task(work, loop=loop, context=context, name=name)
 
 
 def dispatcher_of(loop: asyncio.AbstractEventLoop, start: Start, expire: Expire) -> Dispatcher:
@@ -339,7 +353,7 @@ async def _finish(dispatcher: Dispatcher) -> None:
 async def _abandon(dispatcher: Dispatcher) -> None:
     """The time is over: fail what is queued, cancel what is under way and let it end."""
     for queue in list(dispatcher.queues.values()):
-        dispatcher.open.pop(queue.definition, None)
+        dispatcher.close(queue)
         queue.fail_queued(drained(queue.definition))
         dispatcher.settle(queue)
     tasks = dispatcher.tasks - {asyncio.current_task()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -291,13 +292,19 @@ def test_batches_of_one_tick_all_start_though_the_program_is_told_to_exit() -> N
 
 
 async def test_a_task_that_waits_in_a_gather_says_so() -> None:
-    """The repr of a task names the gather, how many it waits for, and which one it is at."""
+    """The repr of a task names the gather, how many it waits for, and which one it is at; of loads alone, the load."""
     held = Held()
-    task = asyncio.create_task(batchio.gather(held.loader(1), held.loader(2)))
+
+    async def one(key: int) -> int:
+        return await held.loader(key)
+
+    task = asyncio.create_task(batchio.gather(one(1), one(2)))
+    loads = asyncio.create_task(batchio.gather(held.loader(1), held.loader(2)))
     await held.left()
-    assert "wait_for=<gather of 2, waiting for <Future pending" in repr(task)
+    assert "wait_for=<gather of 2, waiting for <Task pending" in repr(task)
+    assert re.search("coro=<gather.* wait_for=<Future pending", repr(loads))
     held.go.set()
-    assert await task == (1, 1)
+    assert await task == await loads == (1, 1)
 
 
 async def test_a_gather_that_is_closed_leaves_its_futures_alone() -> None:
