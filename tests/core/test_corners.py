@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextvars import Context
 from typing import Any
 
 import pytest
 
 import batchio
-from batchio import Limits
+from batchio import Limits, QueueFull
 from batchio._core import dispatch, tick
 from batchio._core.events import BatchDispatched
 from batchio.testing import record
@@ -289,6 +290,51 @@ def test_batches_of_one_tick_all_start_though_the_program_is_told_to_exit() -> N
     with pytest.raises(asyncio.CancelledError):
         loop.run_until_complete(task)
     loop.close()
+
+
+async def test_a_full_queue_is_full_for_a_scope_too() -> None:
+    """Loads of one scope, of several, and of none fill the same queue, whichever was there first."""
+
+    @batchio.loader(limits=Limits(max_queued=4))
+    async def loader(keys: list[int]) -> dict[int, str]:
+        return {key: f"value {key}" for key in keys}
+
+    with batchio.scope():
+        loads = [loader.load(1), loader.load(2)]
+        with batchio.scope():
+            loads += [loader.load(3)]
+        loads += [loader.load(4), loader.load(1)]
+        with pytest.raises(QueueFull, match="4 keys wait already"):
+            loader.load(5)
+    with pytest.raises(QueueFull, match="4 keys wait already"):
+        loader.load(5)
+    assert await batchio.gather(*loads) == tuple(f"value {key}" for key in (1, 2, 3, 4, 1))
+
+
+async def test_a_full_queue_counts_keys_of_every_parameter() -> None:
+    """Keys of other parameters take room too, also those that came after the first plain ones."""
+
+    @batchio.loader(limits=Limits(max_queued=3))
+    async def titles(keys: list[int], *, locale: str = "en") -> dict[int, str]:
+        return {key: f"{locale} {key}" for key in keys}
+
+    @batchio.loader(limits=Limits(max_queued=3))
+    async def chained(keys: list[int]) -> dict[int, str]:
+        if min(keys) > 0:
+            return {key: f"chained {key}" for key in keys}
+        outer = [contextless.run(chained.load, 20)]
+        inner = [chained.load(key + 10) for key in keys]  # a group of their own
+        outer.append(contextless.run(chained.load, 21))
+        with pytest.raises(QueueFull, match="3 keys wait already"):
+            contextless.run(chained.load, 22)
+        return dict(zip(keys, await batchio.gather(*inner), strict=True)) | {0: str(await batchio.gather(*outer))}
+
+    contextless = Context()
+    loads = [titles(1), titles(2, locale="fr"), titles(3)]
+    with pytest.raises(QueueFull, match="3 keys wait already"):
+        titles(4)
+    assert await batchio.gather(*loads) == ("en 1", "fr 2", "en 3")
+    assert await chained(0) == "('chained 20', 'chained 21')"
 
 
 async def test_a_task_that_waits_in_a_gather_says_so() -> None:
