@@ -43,6 +43,8 @@ _result = methodcaller("result")
 _DEEPEST_IN_PLACE = 8  # coroutines that run in each other's place; each is some frames on the stack of every step
 _nested: dict[int, int] = {}  # by a task's id, while coroutines run in it in place
 _FUTURES = frozenset({asyncio.Future, asyncio.Task})
+_LEAVES = _FUTURES | _COROUTINES
+_FLAT = frozenset({list, tuple})
 _EAGER = sys.version_info >= (3, 12)
 _DEEPEST = 20  # gathers within gathers whose children start at once; deeper ones wait for the loop's next turn
 _starting = threading.local()  # how deep this thread is in first steps
@@ -152,7 +154,7 @@ async def gather(*aws: Any, return_exceptions: bool = False) -> Any:
     """
     loop = asyncio.get_running_loop()
     task: Any = asyncio.current_task()
-    container: Any = None
+    shape: Callable[[Sequence[Any]], Any] | None = None
     children: Sequence[Any] = aws
     words: Words = {}
     child: Any = None
@@ -160,7 +162,7 @@ async def gather(*aws: Any, return_exceptions: bool = False) -> Any:
     try:
         if not _are_loads(aws, loop, task):  # nearly all gathers are of loads alone: this is written for speed
             if len(aws) == 1 and _is_container(aws[0]):
-                container, children = aws[0], _leaves(aws[0])
+                children, shape = _opened(aws[0])
             place = _place_of_one(children, loop, task)
         if place is None:
             children = await _all_done(children, loop, words)
@@ -182,9 +184,9 @@ async def gather(*aws: Any, return_exceptions: bool = False) -> Any:
                             raise _cancelled(children, words) from None
         child = None  # see _taken
         results = _results(children, words, return_exceptions=return_exceptions)
-        return results if container is None else _rebuilt(container, iter(results))
+        return results if shape is None else shape(results)
     finally:
-        aws, container, children, child = (), None, (), None
+        aws, shape, children, child = (), None, (), None
 
 
 def _are_loads(aws: Sequence[Any], loop: Any, task: Any) -> bool:
@@ -297,11 +299,13 @@ async def _all_done(aws: Sequence[Any], loop: asyncio.AbstractEventLoop, words: 
     return children
 
 
-def _leaves(container: Any) -> list[Any]:
-    """The awaitables of a container."""
+def _opened(container: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+    """The awaitables of a container, and what makes the same shape of their results."""
+    if type(container) in _FLAT and _LEAVES.issuperset(map(type, container)):
+        return list(container), type(container)
     leaves: list[Any] = []
     _collect(container, leaves)
-    return leaves
+    return leaves, lambda results: _rebuilt(container, iter(results))
 
 
 def _results(children: Sequence[Any], words: Words, *, return_exceptions: bool) -> Sequence[Any]:

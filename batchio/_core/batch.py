@@ -14,7 +14,7 @@ Guarantees kept here, by synchronous code over plain dicts:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from batchio._core import events
@@ -387,11 +387,11 @@ def give_up(waiters: Iterable[Waiter], error: BaseException) -> None:
                 fail_future(future, separate(error))
 
 
-def move_owners(waiter: Waiter, old: Owners, new: Owners) -> None:
-    """A waiter leaves with a part of its group, and what is known of its memo with it."""
-    for one in waiter if type(waiter) is Several else (waiter,):
-        if (memo := old.pop(one, None)) is not None:
-            new[one] = memo
+def moved_owners(waiters: Collection[Waiter], old: Owners) -> Owners:
+    """Waiters leave with a part of their group, and what is known of their memos with them."""
+    if Several in set(map(type, waiters)):
+        waiters = [one for waiter in waiters for one in (waiter if type(waiter) is Several else (waiter,))]
+    return {waiter: old.pop(waiter) for waiter in waiters if waiter in old}
 
 
 def stands_in(entry: Several, waiter: Waiter) -> bool:

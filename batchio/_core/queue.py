@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
-from batchio._core.batch import Batch, Group, Owners, Several, Waiter, Waiters, forgo, move_owners, stands_in
+from batchio._core.batch import Batch, Group, Owners, Several, Waiter, Waiters, forgo, moved_owners, stands_in
 from batchio._core.errors import BatchAborted, BatchTimeout, QueueFull
 from batchio._core.options import Definition, Params
 
@@ -209,25 +210,21 @@ class Queue:
             owners, group.owners = group.owners, {}
             return waiters, owners
         taken: Waiters = {}
-        owners = {}
-        passed = []
-        for key, waiter in group.waiters.items():
-            wanted = not waiter.done()
-            passed.append((key, waiter, wanted))
-            if wanted:
-                taken[key] = waiter
-            if len(taken) == most:
-                break
-        for key, waiter, wanted in passed:
-            del group.waiters[key]
-            if wanted:
-                move_owners(waiter, group.owners, owners)
-            else:
-                with suppress(Exception):  # a key's __eq__; those that are taken must not be lost for it
-                    forgo(group.owners, key, waiter)
+        gone: list[tuple[Any, Waiter]] = []
+        while len(taken) < most and group.waiters:
+            passed = list(islice(group.waiters.items(), most - len(taken)))
+            deserted = [item for item in passed if item[1].done()]
+            taken.update([item for item in passed if not item[1].done()] if deserted else passed)
+            gone += deserted
+            for key, _ in passed:
+                del group.waiters[key]
+            self.count(group, -len(passed))
+        owners = moved_owners(taken.values(), group.owners)
+        for key, waiter in gone:
+            with suppress(Exception):  # a key's __eq__; those that are taken must not be lost for it
+                forgo(group.owners, key, waiter)
         if not group.waiters:  # those that were left had gone away; the next key begins to wait by itself
             del self.groups[name]
-        self.count(group, -len(passed))
         return taken, owners
 
     def _comes_free(self, queues: Iterable[Queue]) -> bool:
