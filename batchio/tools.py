@@ -362,7 +362,7 @@ def _children(aws: Sequence[Any], loop: asyncio.AbstractEventLoop) -> list[async
             if problem := _problem(aw, loop):
                 _close_all(aws)
                 raise problem(f"gather: argument {place + 1} of {len(aws)}")
-            if not asyncio.isfuture(aw):
+            if not asyncio.isfuture(aw) and id(aw) not in unstarted:
                 unstarted[id(aw)] = _waiting(aw)
     if not unstarted:
         return list(aws)

@@ -176,6 +176,12 @@ async def test_one_awaitable_given_twice_runs_once(gather: Gather) -> None:
     assert (one is two, shared, same, runs) == (True, "load", "load", [1])
 
 
+async def test_an_awaitable_object_given_twice_is_awaited_once() -> None:
+    """One that is neither coroutine nor future: its second place has the first's result, and nothing is left over."""
+    promise = Promise("once")
+    assert await batchio.gather(promise, give(2), promise) == ("once", 2, "once")
+
+
 @both
 async def test_children_run_at_the_same_time(gather: Gather) -> None:
     """Two children that wait for each other both end."""
