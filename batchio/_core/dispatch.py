@@ -64,7 +64,7 @@ def _begin(dispatcher: Dispatcher, batch: Batch) -> None:
     else:
         context, batch.context = batch.context.copy(), None
     context.run(inside.set, batch)
-    task = begin(dispatcher.loop, _run(dispatcher, batch), context, definition.task_name)
+    task = begin(_run(dispatcher, batch), loop=dispatcher.loop, context=context, name=definition.task_name)
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # a loop that is closed takes its batches with it
     batch.task = None if batch.ended else _watched(dispatcher, batch, task)
 

@@ -50,6 +50,10 @@ PATIENCE = 16
 PATIENCE_WHEN_BUSY = 3
 PATIENCE_WITHOUT_READY = 3
 
+# A task that has taken its first step already, where the Python version can.
+EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+begin: Callable[..., asyncio.Task[Any]] = partial(asyncio.Task, **EAGER)
+
 # Seconds by which a time limit is put off, once, on a loop that was held past it: what has arrived in the meantime lies
 # in a socket, and a timer runs before its reader does.
 GRACE = 0.005
@@ -207,7 +211,7 @@ class Dispatcher:
 
     def own(self, work: Coroutine[Any, Any, Any], context: Context, name: str) -> asyncio.Task[Any]:
         """Run a coroutine in a task that no caller can cancel, begun at once where the Python version can."""
-        task = begin(self.loop, work, context, name)
+        task = begin(work, loop=self.loop, context=context, name=name)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
@@ -265,19 +269,6 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
             return await work
     finally:
         alarm.cancel()
-
-
-if sys.version_info >= (3, 12):
-
-    def begin(loop: Any, work: Any, context: Context, name: str) -> asyncio.Task[Any]:
-        """A task that has taken its first step already, where the Python version can."""
-        return asyncio.Task(work, loop=loop, context=context, name=name, eager_start=True)
-
-else:
-
-    def begin(loop: Any, work: Any, context: Context, name: str) -> asyncio.Task[Any]:
-        """A task that has taken its first step already, where the Python version can."""
-        return asyncio.Task(work, loop=loop, context=context, name=name)
 
 
 def dispatcher_of(loop: asyncio.AbstractEventLoop, start: Start, expire: Expire) -> Dispatcher:

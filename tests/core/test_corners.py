@@ -215,7 +215,7 @@ async def test_keys_that_cannot_be_compared_when_they_leave_are_told_and_hold_up
 # --- batches that end early ---------------------------------------------------------------------------------------
 
 
-def lazily(loop: Any, work: Any, context: Any, name: str) -> asyncio.Task[Any]:
+def lazily(work: Any, *, loop: Any, context: Any, name: str) -> asyncio.Task[Any]:
     """Begin a task as Python 3.11 does: on the next pass of the loop."""
     return asyncio.Task(work, loop=loop, context=context, name=name)
 
