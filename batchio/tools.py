@@ -6,9 +6,9 @@ Rules of this room:
 - The error is the first by position, not the first in time, so it is the same on every run.
 - Futures that are under way are awaited one after another, in the caller's task: a batch answers many of them at once,
   so that one wake-up serves all. (``asyncio.gather`` schedules one callback for each child: 8.9 us where this takes 4.)
-- One coroutine among loads runs in the caller's task, in a context of its own: a task and its wake-ups would double the
-  cost of a small gather. (The road not taken, to await it as it is, would let its context variables out.)
 - A cancellation of the caller reaches all children, and is passed on when the last of them has ended.
+- Each coroutine has a task. (The road not taken: to run one among loads in the caller's task saves a tenth of a page, but
+  then nobody can tell whose cancellation it was, and the loads hear of it too late.)
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ import asyncio
 import inspect
 import sys
 import threading
-import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator, Sequence
-from contextvars import copy_context
 from operator import methodcaller
 from types import CoroutineType
 from typing import Any, TypeVar, overload
@@ -40,8 +38,6 @@ H = TypeVar("H")
 _COROUTINES = {CoroutineType}
 _Future, _Task = asyncio.Future, asyncio.Task
 _result = methodcaller("result")
-_DEEPEST_IN_PLACE = 8  # coroutines that run in each other's place; each is some frames on the stack of every step
-_nested: dict[int, int] = {}  # by a task's id, while coroutines run in it in place
 _FUTURES = frozenset({asyncio.Future, asyncio.Task})
 _LEAVES = _FUTURES | _COROUTINES
 _FLAT = frozenset({list, tuple})
@@ -158,20 +154,11 @@ async def gather(*aws: Any, return_exceptions: bool = False) -> Any:
     children: Sequence[Any] = aws
     words: Words = {}
     child: Any = None
-    place: int | None = -1  # of the one coroutine among loads
     try:
-        if not _are_loads(aws, loop, task):  # nearly all gathers are of loads alone: this is written for speed
-            if len(aws) == 1 and _is_container(aws[0]):
-                children, shape = _opened(aws[0])
-            place = _place_of_one(children, loop, task)
-        if place is None:
-            children = await _all_done(children, loop, words)
-        else:
+        if len(aws) == 1 and _is_container(aws[0]):
+            children, shape = _opened(aws[0])
+        if _are_loads(children, loop, task):  # nearly all gathers are of loads alone: this is written for speed
             cancels = task.cancelling()
-            if place >= 0:
-                children = await _one_in_place(children, place, loop, task, words)
-                if task.cancelling() > cancels:
-                    raise _cancelled(children, words)
             for child in children:
                 if not child.done():
                     try:
@@ -181,100 +168,35 @@ async def gather(*aws: Any, return_exceptions: bool = False) -> Any:
                     except BaseException as error:  # the child's, which is looked at below; or a cancellation
                         words[child] = error.args
                         if task.cancelling() > cancels or not child.done():
-                            raise _cancelled(children, words) from None
+                            raise _cancelled(children, error) from None
+        else:
+            children = await _all_done(children, loop, words)
         child = None  # see _taken
         results = _results(children, words, return_exceptions=return_exceptions)
         return results if shape is None else shape(results)
     finally:
-        aws, shape, children, child = (), None, (), None
+        aws, shape, children, child, task = (), None, (), None, None
 
 
 def _are_loads(aws: Sequence[Any], loop: Any, task: Any) -> bool:
-    """Whether all are plain futures of this loop, and the caller is a task of asyncio's own."""
+    """Whether all are plain futures of this loop, and the caller a task of asyncio's own that nobody has cancelled yet.
+
+    Loads end as soon as they are cancelled, so it is enough to know at the next wake-up that the caller was: asyncio
+    counts that. What came before the wait is not counted then, and goes the other way, by ``_Front``.
+    """
     for aw in aws:
         if type(aw) is not _Future or aw._loop is not loop:
             return False
-    return type(task) is _Task
+    return type(task) is _Task and not getattr(task, "_must_cancel", True)
 
 
-def _place_of_one(aws: Sequence[Any], loop: Any, task: Any) -> int | None:
-    """Where the one coroutine stands among loads; -1 when there are only loads; None for all else."""
-    place = -1
-    for at, aw in enumerate(aws):
-        if type(aw) is _Future:
-            if aw._loop is not loop:
-                return None
-        elif type(aw) is CoroutineType and place < 0:
-            place = at
-        else:
-            return None
-    return place if type(task) is _Task and _nested.get(id(task), 0) < _DEEPEST_IN_PLACE else None
-
-
-@types.coroutine
-def _one_in_place(
-    aws: Sequence[Any], place: int, loop: asyncio.AbstractEventLoop, task: Any, words: Words
-) -> Generator[Any, None, Sequence[Any]]:
-    """Run the one coroutine among loads in the caller's task, and put a future that is done in its place.
-
-    It has a copy of the context, as it would have in a task of its own, but costs neither that nor its wake-ups.
-    """
-    coroutine = aws[place]
-    run = copy_context().run
-    depth = _nested.get(id(task), 0)
-    _nested[id(task)] = depth + 1
-    thrown: BaseException | None = None
-    try:
-        while True:
-            if thrown is None:
-                waited = run(coroutine.send, None)
-            else:
-                try:
-                    waited = run(coroutine.throw, thrown)
-                finally:
-                    thrown = None  # it holds this frame; see _taken
-            try:
-                yield waited
-            except GeneratorExit:
-                run(coroutine.close)
-                raise
-            except BaseException as error:
-                thrown = error
-    except StopIteration as stop:
-        return _with_done(aws, place, loop, value=stop.value)
-    except asyncio.CancelledError as error:
-        aws = _with_done(aws, place, loop, error=error)
-        words[aws[place]] = error.args
-        return aws
-    except Exception as error:
-        return _with_done(aws, place, loop, error=error)
-    finally:
-        if depth:
-            _nested[id(task)] = depth
-        else:
-            del _nested[id(task)]
-
-
-def _with_done(
-    aws: Sequence[Any], place: int, loop: asyncio.AbstractEventLoop, *, value: Any = None, error: Any = None
-) -> Sequence[Any]:
-    """The same awaitables with a future that is done in one place."""
-    future: asyncio.Future[Any] = asyncio.Future(loop=loop)
-    if error is None:
-        future.set_result(value)
-    elif isinstance(error, asyncio.CancelledError):
-        future.cancel()
-    else:
-        future.set_exception(error)
-    return [*aws[:place], future, *aws[place + 1 :]]
-
-
-def _cancelled(children: Sequence[Any], words: Words) -> asyncio.CancelledError:
+def _cancelled(children: Sequence[Any], error: BaseException) -> asyncio.CancelledError:
     """The caller was cancelled: so are all loads, and what is raised has the words of the cancellation."""
+    words = error.args if isinstance(error, asyncio.CancelledError) else ()
     for child in children:
-        child.cancel()
+        child.cancel(*words[:1])
     _note_all(children)
-    return asyncio.CancelledError(*next(reversed(words.values()), ()))
+    return asyncio.CancelledError(*words)
 
 
 async def _all_done(aws: Sequence[Any], loop: asyncio.AbstractEventLoop, words: Words) -> list[asyncio.Future[Any]]:
@@ -313,7 +235,10 @@ def _results(children: Sequence[Any], words: Words, *, return_exceptions: bool) 
     if not return_exceptions:
         try:
             return tuple(map(_result, children))
-        except (Exception, asyncio.CancelledError) as error:  # told again below, as if it had not been raised here
+        except BaseException as error:
+            if not any(map(_failed, children)):  # Ctrl-C, in here
+                raise
+            # Told again below, as if it had not been raised here.
             error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
     if return_exceptions:
         errors = [_error_of(child, words) for child in children]

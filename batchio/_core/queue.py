@@ -192,6 +192,8 @@ class Queue:
             return None
         batch = Batch(self, self.definition, group, waiters, owners, slot=group.parent is None)
         batch.context = context
+        if not group.waiters:  # memos may hold the group, and it others' batches
+            group.parents, group.askers = set(), set()
         self.running[batch] = None
         self.taken += batch.slot
         return batch
@@ -210,15 +212,17 @@ class Queue:
             owners, group.owners = group.owners, {}
             return waiters, owners
         taken: Waiters = {}
+        passed: list[tuple[Any, Waiter]] = []
         gone: list[tuple[Any, Waiter]] = []
-        while len(taken) < most and group.waiters:
-            passed = list(islice(group.waiters.items(), most - len(taken)))
-            deserted = [item for item in passed if item[1].done()]
-            taken.update([item for item in passed if not item[1].done()] if deserted else passed)
+        items = iter(group.waiters.items())
+        while len(taken) < most and (some := list(islice(items, most - len(taken)))):
+            deserted = [item for item in some if item[1].done()]
+            taken.update([item for item in some if not item[1].done()] if deserted else some)
             gone += deserted
-            for key, _ in passed:
-                del group.waiters[key]
-            self.count(group, -len(passed))
+            passed += some
+        for key, _ in passed:  # after all were noted: a key's __eq__ may raise before
+            del group.waiters[key]
+        self.count(group, -len(passed))
         owners = moved_owners(taken.values(), group.owners)
         for key, waiter in gone:
             with suppress(Exception):  # a key's __eq__; those that are taken must not be lost for it

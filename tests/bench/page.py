@@ -1,8 +1,8 @@
 """The page that every way renders: its data, its words, and how it is counted.
 
 One question and 20 answers: 103 loads of 6 key types over 3 levels, in 41 async functions. The question asks for its
-text, and then for its answers and its votes; an answer for its text, its votes, the viewer's vote and its author, who is
-a function of two loads, all at once. The store is a dict, so that what is left of a page's cost is the scheduling.
+answers, its text and its votes; an answer for its text, its votes and the viewer's vote, and then for its author; an
+author is two loads. The store is a dict, so that what is left of a page's cost is the scheduling.
 
 Rules:
 - A peer asks the store for many keys at once, in the form that its own batch function returns, and the store counts.
@@ -26,10 +26,10 @@ ON_A_PAGE = 17
 KINDS = ("answers", "post", "votes", "my_vote", "name", "photo")
 
 
-class Answer(NamedTuple):
-    """What a question knows of an answer."""
+class Post(NamedTuple):
+    """A question or an answer."""
 
-    id: int
+    text: str
     by: int
 
 
@@ -42,10 +42,10 @@ def tables() -> dict[str, dict[Hashable, Any]]:
     """All data, by key type and key."""
     found: dict[str, dict[Hashable, Any]] = {kind: {} for kind in KINDS}
     for q in range(QUESTIONS):
-        authors = [1 + (q * ON_A_PAGE + i % ON_A_PAGE) % AUTHORS for i in range(ANSWERS)]
-        found["answers"][q] = tuple(Answer(1000 + q * ANSWERS + i, by) for i, by in enumerate(authors))
-        for post in (q, *(answer.id for answer in found["answers"][q])):
-            found["post"][post] = f"text {post}"
+        answers = [1000 + q * ANSWERS + i for i in range(ANSWERS)]
+        found["answers"][q] = tuple(answers)
+        for i, post in enumerate([q, *answers]):
+            found["post"][post] = Post(f"text {post}", 1 + (q * ON_A_PAGE + i % ON_A_PAGE) % AUTHORS)
             found["votes"][post] = post % 31
             found["my_vote"][viewer(q), post] = post % 3 - 1
     for user in range(1, 1 + AUTHORS):
@@ -81,14 +81,14 @@ class Store:
 # Words --------------------------------------------------------------------------------------------------------------
 
 
-def question_html(text: str, votes: int, answers: Sequence[str]) -> str:
+def question_html(post: Post, votes: int, answers: Sequence[str]) -> str:
     """A whole page."""
-    return f"<h1>{text}</h1><i>{votes}</i>{''.join(answers)}"
+    return f"<h1>{post.text}</h1><i>{votes}</i>{''.join(answers)}"
 
 
-def answer_html(text: str, votes: int, mine: int, by: str) -> str:
+def answer_html(post: Post, votes: int, mine: int, by: str) -> str:
     """An answer."""
-    return f"<p>{text} {by}<i>{votes}</i><b>{mine}</b></p>"
+    return f"<p>{post.text} {by}<i>{votes}</i><b>{mine}</b></p>"
 
 
 def author_html(name: str, photo: str) -> str:

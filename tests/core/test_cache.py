@@ -53,8 +53,9 @@ def store() -> Store:
 # --- MemoryCache: values ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.flavours("asyncio")
 async def test_a_memory_cache_keeps_the_contract_of_caches() -> None:
-    """MemoryCache passes the checks that batchio.testing has for anybody's cache."""
+    """MemoryCache passes the checks that batchio.testing has for anybody's cache; it waits for time, and for no loop."""
     await check_cache(MemoryCache)
 
 
@@ -678,6 +679,13 @@ async def test_a_slow_invalidation_is_an_error_to_the_writer() -> None:
     """BatchTimeout after cache_timeout, in words that say what the cache may hold."""
     source = Source(Watched(delete=asyncio.Event()), limits=Limits(cache_timeout=0.1))
     with pytest.raises(batchio.BatchTimeout, match=r"source: the cache did not confirm an invalidation within 0\.1 s"):
+        await source.loader.invalidate(1)
+
+
+async def test_an_invalidation_that_the_cache_gives_up_itself_is_told_in_its_words() -> None:
+    """A cache may know its own limits better: its BatchTimeout reaches the writer as it is."""
+    source = Source(Watched(delete=batchio.BatchTimeout("node 2 of 3 is silent")))
+    with pytest.raises(batchio.BatchTimeout, match="node 2 of 3 is silent"):
         await source.loader.invalidate(1)
 
 

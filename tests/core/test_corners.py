@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
+import weakref
 from contextvars import Context
 from typing import Any
 
@@ -335,6 +337,86 @@ async def test_a_full_queue_counts_keys_of_every_parameter() -> None:
         titles(4)
     assert await batchio.gather(*loads) == ("en 1", "fr 2", "en 3")
     assert await chained(0) == "('chained 20', 'chained 21')"
+
+
+async def test_a_scope_joins_its_own_flight_also_while_other_keys_wait() -> None:
+    """A key that this scope's batch is fetching is not queued again, though a group of the loader stands open."""
+    held = Held()
+    with batchio.scope():
+        first = held.loader(1)
+        await held.left()
+        others = [held.loader(2), held.loader(1)]
+        held.go.set()
+        await batchio.gather(first, *others)
+    assert held.batches == [[1], [2]]
+
+
+class Moody:
+    """A key that is equal to itself alone, and raises at the n-th comparison."""
+
+    left = -1
+
+    def __hash__(self) -> int:
+        return 7
+
+    def __eq__(self, other: object) -> bool:
+        Moody.left -= 1
+        if Moody.left == 0:
+            raise ValueError("moody")
+        return self is other
+
+
+@pytest.mark.parametrize("comparison", range(1, 7))
+async def test_keys_that_cannot_be_compared_hang_nobody_when_a_queue_is_cut(comparison: int) -> None:
+    """Whichever comparison raises while more keys than a batch holds are cut, and some callers are gone: all are answered."""
+
+    @batchio.loader(limits=Limits(max_batch_size=3))
+    async def loader(keys: list[Any]) -> dict[Any, int]:
+        return dict.fromkeys(keys, 1)
+
+    Moody.left = -1
+    loads = [loader(Moody()) for _ in range(8)]
+    loads[0].cancel()
+    Moody.left = comparison
+    try:
+        for _ in range(50):
+            await asyncio.sleep(0)
+    finally:
+        Moody.left = -1
+    assert all(load.done() for load in loads)
+
+
+async def test_a_scope_keeps_nothing_of_batches_that_others_made() -> None:
+    """Keys of a batch function's loads may stand in a scope's group; they and their loader go when they are answered."""
+
+    class Key:
+        pass
+
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    @batchio.loader
+    async def inner(keys: list[int]) -> dict[int, int]:
+        return dict.fromkeys(keys, 2)
+
+    async def fetch(keys: list[Key]) -> dict[Key, int]:
+        begun.set()
+        await go.wait()
+        return dict.fromkeys(keys, await inner(1))
+
+    outer, key = batchio.Loader(fetch, name="outer"), Key()
+    alive = weakref.ref(key)
+    load = outer(key)
+    await begun.wait()
+    with batchio.scope():
+        assert await inner(9) == 2
+        go.set()
+        assert await inner(2) == 2
+        assert await load == 2
+        del load, key, outer
+        for _ in range(5):
+            await asyncio.sleep(0)
+        gc.collect()
+        assert alive() is None
 
 
 async def test_a_task_that_waits_in_a_gather_says_so() -> None:

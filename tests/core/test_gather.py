@@ -12,6 +12,7 @@ import dataclasses
 import gc
 import traceback
 import warnings
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -386,6 +387,100 @@ async def test_a_caller_that_was_cancelled_before_it_gathers_is_cancelled() -> N
     with pytest.raises(asyncio.CancelledError):
         await task
     assert child.said in (["cancelled"], [])  # [] if it was cancelled before its first step
+
+
+@pytest.mark.parametrize("return_exceptions", [False, True])
+@pytest.mark.parametrize("loads", [0, 1, 3])
+async def test_a_cancellation_that_came_before_the_gather_is_passed_on(loads: int, return_exceptions: bool) -> None:
+    """As Ctrl-C in asyncio.run may: the task is cancelled while it runs, and hears of it where it waits next."""
+    futures = [asyncio.get_running_loop().create_future() for _ in range(3)]
+
+    async def caller() -> Any:
+        current = asyncio.current_task()
+        assert current is not None
+        current.cancel("stop")
+        return await batchio.gather(*futures[:loads], *map(wait, futures[loads:]), return_exceptions=return_exceptions)
+
+    async def wait(future: asyncio.Future[Any]) -> Any:
+        return await future
+
+    with pytest.raises(asyncio.CancelledError, match="stop"):
+        await asyncio.create_task(caller())
+    assert all(future.cancelled() for future in futures[:loads])
+    assert not any(future.done() and not future.cancelled() for future in futures)
+
+
+async def test_who_waits_for_the_same_loads_is_told_the_words_of_a_cancellation() -> None:
+    """All loads of a cancelled gather are cancelled in the caller's words."""
+    futures = [asyncio.get_running_loop().create_future() for _ in range(2)]
+    gathering = asyncio.create_task(batchio.gather(*futures))
+    await passes()
+    gathering.cancel("enough")
+    with pytest.raises(asyncio.CancelledError, match="enough"):
+        await gathering
+    for future in futures:
+        with pytest.raises(asyncio.CancelledError, match="enough"):
+            await future
+
+
+async def test_time_limits_and_task_groups_around_a_gather_mean_themselves_alone() -> None:
+    """Both cancel the task that they are in and take that back; the next gather is not cancelled."""
+    never, task = asyncio.get_running_loop().create_future(), asyncio.current_task()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await batchio.gather(never)
+    assert never.cancelled()
+
+    async def grouped() -> str:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fail(ValueError("no")))
+                await batchio.gather(asyncio.get_running_loop().create_future())
+        except ExceptionGroup:
+            return "went on"
+        return "nothing failed"
+
+    assert await batchio.gather(grouped(), future(1)) == ("went on", 1)
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+@pytest.mark.parametrize("how", ["failed", "was cancelled"])
+async def test_a_task_that_ended_in_a_gather_waits_for_no_garbage_collector(how: str) -> None:
+    """Nothing in the gather refers to the task that ran it."""
+
+    async def page(child: Any) -> Any:
+        return await batchio.gather(child, future(2))
+
+    gc.collect()
+    gc.disable()
+    try:
+        child = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(page(child))
+        await passes()
+        if how == "failed":
+            child.set_exception(ValueError("no"))
+        else:
+            task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled() or task.exception()
+        ended = weakref.ref(task)
+        del task, child
+        await passes()
+        assert ended() is None
+    finally:
+        gc.enable()
+
+
+async def test_an_exception_outside_of_exception_is_counted_like_others() -> None:
+    """A BaseException of somebody's own is the first by position, with its note, and no other error is left over."""
+
+    class Stop(BaseException):
+        pass
+
+    with pytest.raises(Stop) as caught:
+        await batchio.gather(fail(Stop("now")), fail(ValueError("too"), turns=2))
+    assert caught.value.__notes__ == ["the first of 2 errors in this gather, by position"]
 
 
 async def test_a_caller_may_be_cancelled_twice() -> None:

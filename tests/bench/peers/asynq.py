@@ -15,7 +15,7 @@ import asynq.scheduler
 from asynq import asynq as task
 from asynq.batching import BatchBase, BatchItemBase
 
-from tests.bench.page import Answer, Store, answer_html, author_html, question_html, viewer
+from tests.bench.page import Store, answer_html, author_html, question_html, viewer
 
 NAME = "asynq"
 
@@ -92,15 +92,14 @@ def pages(store: Store) -> Any:
 
 @task()
 def question(ld: Any, me: int, q: int) -> Any:
-    text = yield ld.post(q)
-    answers, votes = yield ld.answers(q), ld.votes(q)
-    return question_html(text, votes, (yield [answer.asynq(ld, me, a) for a in answers]))
+    ids, post, votes = yield ld.answers(q), ld.post(q), ld.votes(q)
+    return question_html(post, votes, (yield [answer.asynq(ld, me, a) for a in ids]))
 
 
 @task()
-def answer(ld: Any, me: int, a: Answer) -> Any:
-    text, votes, mine, by = yield ld.post(a.id), ld.votes(a.id), ld.my_vote((me, a.id)), author.asynq(ld, a.by)
-    return answer_html(text, votes, mine, by)
+def answer(ld: Any, me: int, a: int) -> Any:
+    post, votes, mine = yield ld.post(a), ld.votes(a), ld.my_vote((me, a))
+    return answer_html(post, votes, mine, (yield author.asynq(ld, post.by)))
 
 
 @task()

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import batchio
-from tests.bench.page import Answer, Store, answer_html, author_html, question_html, viewer
+from tests.bench.page import Store, answer_html, author_html, question_html, viewer
 
 NAME = "batchio"
 gather = batchio.gather
@@ -49,16 +49,13 @@ def pages(store: Store) -> Any:
 
 
 async def question(ld: Any, me: int, q: int) -> str:
-    text = await ld.post(q)
-    answers, votes = await batchio.gather(ld.answers(q), ld.votes(q))
-    return question_html(text, votes, await batchio.gather([answer(ld, me, a) for a in answers]))
+    ids, post, votes = await batchio.gather(ld.answers(q), ld.post(q), ld.votes(q))
+    return question_html(post, votes, await batchio.gather([answer(ld, me, a) for a in ids]))
 
 
-async def answer(ld: Any, me: int, a: Answer) -> str:
-    text, votes, mine, by = await batchio.gather(
-        ld.post(a.id), ld.votes(a.id), ld.my_vote((me, a.id)), author(ld, a.by)
-    )
-    return answer_html(text, votes, mine, by)
+async def answer(ld: Any, me: int, a: int) -> str:
+    post, votes, mine = await batchio.gather(ld.post(a), ld.votes(a), ld.my_vote((me, a)))
+    return answer_html(post, votes, mine, await author(ld, post.by))
 
 
 async def author(ld: Any, uid: int) -> str:

@@ -20,13 +20,11 @@ def pages(store: Store) -> Any:
 
 
 def question(store: Store, me: int, q: int) -> str:
-    text = store.mapping("post", [q])[q]
-    answers, votes = store.mapping("answers", [q])[q], store.mapping("votes", [q])[q]
-    ids, authors = [a.id for a in answers], list({a.by for a in answers})
-    texts, counts = store.mapping("post", ids), store.mapping("votes", ids)
+    ids = store.mapping("answers", [q])[q]
+    post, votes = store.mapping("post", [q])[q], store.mapping("votes", [q])[q]
+    posts, counts = store.mapping("post", ids), store.mapping("votes", ids)
     mine = store.mapping("my_vote", [(me, a) for a in ids])
+    authors = list({posts[a].by for a in ids})
     names, photos = store.mapping("name", authors), store.mapping("photo", authors)
     by = {uid: author_html(names[uid], photos[uid]) for uid in authors}
-    return question_html(
-        text, votes, [answer_html(texts[a.id], counts[a.id], mine[me, a.id], by[a.by]) for a in answers]
-    )
+    return question_html(post, votes, [answer_html(posts[a], counts[a], mine[me, a], by[posts[a].by]) for a in ids])

@@ -9,7 +9,7 @@ from typing import Any
 
 from strawberry.dataloader import DataLoader
 
-from tests.bench.page import Answer, Store, answer_html, author_html, question_html, viewer
+from tests.bench.page import Store, answer_html, author_html, question_html, viewer
 
 NAME = "strawberry"
 gather = asyncio.gather
@@ -55,16 +55,13 @@ def pages(store: Store) -> Any:
 
 
 async def question(ld: Loaders, me: int, q: int) -> str:
-    text = await ld.post.load(q)
-    answers, votes = await asyncio.gather(ld.answers.load(q), ld.votes.load(q))
-    return question_html(text, votes, await asyncio.gather(*[answer(ld, me, a) for a in answers]))
+    ids, post, votes = await asyncio.gather(ld.answers.load(q), ld.post.load(q), ld.votes.load(q))
+    return question_html(post, votes, await asyncio.gather(*[answer(ld, me, a) for a in ids]))
 
 
-async def answer(ld: Loaders, me: int, a: Answer) -> str:
-    text, votes, mine, by = await asyncio.gather(
-        ld.post.load(a.id), ld.votes.load(a.id), ld.my_vote.load((me, a.id)), author(ld, a.by)
-    )
-    return answer_html(text, votes, mine, by)
+async def answer(ld: Loaders, me: int, a: int) -> str:
+    post, votes, mine = await asyncio.gather(ld.post.load(a), ld.votes.load(a), ld.my_vote.load((me, a)))
+    return answer_html(post, votes, mine, await author(ld, post.by))
 
 
 async def author(ld: Loaders, uid: int) -> str:
