@@ -47,6 +47,7 @@ help:
 	@echo "make coverage   what the last make test did not reach"
 	@echo "make bench      speed beside other DataLoaders, asynq and hand-primed code, as ratios"
 	@echo "make mutants    take guards away one at a time; each must turn a test red"
+	@echo "make faults     promises under fire, here and in other DataLoaders, into docs; CHECK=1 compares instead"
 	@echo "make clean      remove what make made"
 
 demo: $(VENV)/.demo
@@ -71,13 +72,25 @@ else
 endif
 serve-stores = $(BIN) -m examples.qa serve --db "$$QA_MYSQL" --cache "$$QA_MEMCACHED"
 
-# pytest's closing line is the last one: coverage speaks only when something was not reached.
+# Two processes, each with whole files and servers of its own; WORKERS=0 is one without others.
+WORKERS := 2
+suite = $(BIN) -m pytest -p tests.measured -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# pytest's closing line is the last one: coverage speaks only when the core's tests do not reach all of the core. What
+# ARGS choose (`make test ARGS=tests/edges`) is not held to that.
 test: servers $(VENV)/.test
 	@mkdir -p $(BUILD)
-	@$(BIN) -m coverage run -m pytest $(ARGS)
-	@$(BIN) -m coverage report --include='batchio/_core/*' --fail-under=100 >$(BUILD)/uncovered$(VENV).txt \
-		|| { cat $(BUILD)/uncovered$(VENV).txt; echo "make test: batchio/_core is not covered in full"; exit 1; }
+	@$(BIN) -m coverage erase
+	@$(suite) $(ARGS)
+	@$(BIN) -m coverage combine -q
+	@$(if $(ARGS),,$(core-is-covered))
 
+define core-is-covered
+$(BIN) -m coverage report --include='batchio/_core/*' --fail-under=100 >$(BUILD)/uncovered$(VENV).txt \
+	|| { cat $(BUILD)/uncovered$(VENV).txt; echo "make test: tests/core does not cover batchio/_core in full"; exit 1; }
+endef
+
+# Of the core's tests, which alone are measured; after `make test MEASURED=`, of all.
 coverage: $(VENV)/.test
 	@$(BIN) -m coverage report
 
@@ -102,6 +115,21 @@ docs: $(VENV)/.docs
 .PHONY: mutants
 mutants: servers $(VENV)/.test
 	@$(BIN) -m tests.mutants
+
+# The fault scoreboard and its figures: docs/explanation/faults.md is written, or with CHECK=1 compared. It takes some
+# minutes, so CI does not run it; the suite has a test that batchio keeps every promise and that the page names it.
+# Always the same Python, as words may differ from one to the next: FAULTS_PYTHON says where it is. Of a pyenv shim one
+# sees that it does not run; then pyenv's own folders are looked through.
+FAULTS_PYTHON := python3.13
+.PHONY: faults
+faults: servers
+	@for python in $(FAULTS_PYTHON) "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python; do \
+		if version="$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)"; then \
+			$(MAKE) PYTHON="$$python" .venv-$$version/.faults; \
+			exec .venv-$$version/bin/python -m tests.faults.scoreboard $(if $(CHECK),--check) $(ARGS); \
+		fi; \
+	done; \
+	echo "make faults: there is no Python 3.13; say where one is with FAULTS_PYTHON=..." >&2; exit 2
 
 clean:
 	rm -rf .venv .venv-* $(BUILD) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

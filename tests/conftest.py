@@ -29,11 +29,16 @@ from typing import Any
 
 import pytest
 import uvloop
+from hypothesis import settings
 
 PATIENCE = 30.0  # seconds of real time; the slowest honest test takes a few
 HANGS = 10  # tests; after so many the run is given up
 PASSES = 20  # turns of the loop in which tasks that are already ending may end, after a test
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
+
+# Hypothesis would fail an example that takes 200 ms: on a busy machine any may.
+settings.register_profile("unhurried", settings.default, deadline=None)
+settings.load_profile("unhurried")
 
 
 # --- flavours of loop ---------------------------------------------------------------------------------------------
@@ -305,13 +310,18 @@ skip_reasons: set[str] = set()
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
     report = yield
     flavour = flavour_of(item)
-    name = f"flavour {flavour.name}" if flavour else "without a loop"
+    report.loop = f"flavour {flavour.name}" if flavour else "without a loop"
+    return report
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    # Counted from reports, which also come here from the processes that `-n` starts.
+    name = getattr(report, "loop", "without a loop")  # such a process that died has none
     if report.skipped and not hasattr(report, "wasxfail"):
         outcomes[name, "skipped"] += 1
         skip_reasons.add(report.longrepr[2].removeprefix("Skipped: "))
     elif report.failed or report.when == "call":
         outcomes[name, report.outcome] += 1
-    return report
 
 
 def unexpected_skips() -> set[str]:

@@ -90,7 +90,10 @@ class Proxy:
                 self.connections += 1
                 line = asyncio.create_task(self._carry(client, self.connections), name=f"proxy line {self.connections}")
                 self._lines[line] = client
-                line.add_done_callback(self._lines.pop)
+                line.add_done_callback(self._gone)
+
+    def _gone(self, line: asyncio.Task[None]) -> None:
+        self._lines.pop(line).close()  # `_carry` does it too, but not if it was cancelled before it began
 
     async def _carry(self, client: socket.socket, number: int) -> None:
         with client, socket.socket() as server:

@@ -117,7 +117,8 @@ class MariaDB(Server):
         import pymysql  # type: ignore[import-untyped]  # comes with aiomysql; memcached can do without
 
         who = {"user": self.user, "password": self.password, "database": database or self.name}
-        return pymysql.connect(host=HOST, port=self.port, autocommit=True, connect_timeout=5, **who)
+        # Plain: to read the machine's certificates takes a hundred times as long as to connect.
+        return pymysql.connect(host=HOST, port=self.port, autocommit=True, connect_timeout=5, ssl_disabled=True, **who)
 
     def execute(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Run one statement on a connection of its own; its rows, if it has any."""

@@ -210,7 +210,7 @@ def test_different_keys_have_different_forms() -> None:
         forms[form] = key
 
 
-@pytest.mark.parametrize("same", EQUAL, ids=lambda same: repr(same[0])[:40])
+@pytest.mark.parametrize("same", EQUAL, ids=[f"{type(same[0]).__name__} {n}" for n, same in enumerate(EQUAL)])
 def test_equal_keys_of_one_type_have_one_form(same: list[Any]) -> None:
     """However a key is written, an invalidation of it reaches what was stored under it."""
     assert len({key_of(key) for key in same}) == 1

@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiomysql
 import asyncmy
+import pymysql
 import pytest
 
 import batchio
@@ -73,7 +75,8 @@ def hold(mariadb_server: Any, mysql_url: str) -> Iterator[Hold]:
     with mariadb_server.connect() as connection, connection.cursor() as cursor:
         cursor.execute(f"SELECT ID FROM information_schema.processlist WHERE DB = '{name}'")
         for (number,) in cursor.fetchall():  # what a time limit left running
-            cursor.execute(f"KILL {number}")
+            with suppress(pymysql.err.OperationalError):  # it has ended by itself meanwhile
+                cursor.execute(f"KILL {number}")
 
 
 @pytest.fixture(scope="module")

@@ -99,8 +99,13 @@ LOOPS = {
     """,
 }
 RUN = """
+    def unhurried():
+        loop = new_loop()
+        loop.slow_callback_duration = 60  # of a machine that is busy with something else, development mode says so
+        return loop
+
     def run(main):
-        with asyncio.Runner(loop_factory=new_loop) as runner:
+        with asyncio.Runner(loop_factory=unhurried) as runner:
             return runner.run(main)
 """
 DEVELOPMENT = ("-X", "dev", "-W", "error")

@@ -187,7 +187,9 @@ class PerPass(batchio.Observer):
 @pytest.mark.parametrize(
     ("many", "quick"), [(False, True), (True, False)], ids=["loads, quick source", "load_many, slow source"]
 )
-async def test_fault_39_a_crowd_of_200_000_keys_leaves_in_portions(many: bool, quick: bool) -> None:
+async def test_fault_39_a_crowd_of_200_000_keys_leaves_in_portions(
+    many: bool, quick: bool, record_property: Any
+) -> None:
     """No pass of the loop starts or answers more keys than fit in the slots, and others have their turn in between."""
     limits = Limits(max_queued=MANY)
     most = limits.max_batch_size * limits.max_in_flight
@@ -213,6 +215,7 @@ async def test_fault_39_a_crowd_of_200_000_keys_leaves_in_portions(many: bool, q
         assert sum(counted.values()) == MANY
         assert max(counted.values()) <= most, f"{max(counted.values())} keys in one pass"
         assert len(counted) >= MANY // most
+    record_property("crowd", MANY)
     await asyncio.sleep(0)
 
 

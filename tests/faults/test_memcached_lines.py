@@ -65,7 +65,7 @@ async def behind(server: Any, *, timeout: float = LONG) -> AsyncIterator[tuple[P
 
 @pytest.mark.patience(600 if SOAK else 30)
 async def test_fault_27_after_a_storm_of_callers_that_give_up_memcached_is_never_wrong_and_nothing_leaks(
-    memcached_server: Any, memcached_address: str, capsys: Any
+    memcached_server: Any, memcached_address: str, record_property: Any
 ) -> None:
     """500 rounds of next to no time, whose cancellation reaches the batch; after each the next answer is its own."""
     before = int(memcached_server.stats()["curr_connections"])
@@ -85,6 +85,8 @@ async def test_fault_27_after_a_storm_of_callers_that_give_up_memcached_is_never
         assert gave_up >= rounds(500) // 12
         assert int(memcached_server.stats()["curr_connections"]) - before <= CONNECTIONS
     await until(lambda: int(memcached_server.stats()["curr_connections"]) <= before)
+    record_property("rounds", rounds(500))
+    record_property("gave up", gave_up)
     tell(f"fault 27, memcached: {rounds(500)} rounds, {gave_up} gave up, {len(source.calls)} calls of the source")
 
 
@@ -252,7 +254,9 @@ async def asked(server: Any, *, key: int) -> int:
 
 @pytest.mark.flavours("asyncio")
 @pytest.mark.patience(300 if SOAK else 60)
-async def test_fault_51_a_reply_that_is_cut_after_any_byte_is_a_miss_or_right(own: servers.Memcached) -> None:
+async def test_fault_51_a_reply_that_is_cut_after_any_byte_is_a_miss_or_right(
+    own: servers.Memcached, record_property: Any
+) -> None:
     """From a connection's first byte to the last of a hit, and beyond: never another value, and the loop goes on.
 
     What a server says of itself, at first, is cut at every 16th byte; with SOAK=1 at each.
@@ -269,6 +273,7 @@ async def test_fault_51_a_reply_that_is_cut_after_any_byte_is_a_miss_or_right(ow
                     assert await cached(source, cache)(1) == "value 1"
                 assert passes.count > before
     assert 10 < len(cuts) - len(source.calls) < 110, "the last cuts are none, and the others are misses"
+    record_property("cuts of a lookup", len(cuts))
     tell(f"fault 51: a lookup cut at {len(cuts)} places, {len(source.calls)} misses")
 
 
@@ -289,7 +294,9 @@ async def test_fault_51_a_lease_that_is_lost_with_its_connection_holds_nobody_up
 
 
 @pytest.mark.flavours("asyncio")
-async def test_fault_51_a_lease_or_fill_that_is_cut_after_any_byte_holds_nobody_up(own: servers.Memcached) -> None:
+async def test_fault_51_a_lease_or_fill_that_is_cut_after_any_byte_holds_nobody_up(
+    own: servers.Memcached, record_property: Any
+) -> None:
     """The reader has its value, and does not wait for a lease of its own that was lost; the key is right or free."""
     async with MemcachedCache(own.address, timeout=LONG) as direct, Proxy(HOST, own.port) as line:
         names, failed, source = direct.bind("users", str), 0, Source()
@@ -308,11 +315,14 @@ async def test_fault_51_a_lease_or_fill_that_is_cut_after_any_byte_holds_nobody_
             assert found.hits in ({}, {1: "value 1"})
             failed += not found.hits
     assert 0 < failed < len(cuts)
+    record_property("cuts of a fill", len(cuts))
     tell(f"fault 51: a lease or fill cut at {len(cuts)} places, {failed} not stored")
 
 
 @pytest.mark.flavours("asyncio")
-async def test_fault_51_a_deletion_that_is_cut_after_any_byte_is_done_or_an_error(own: servers.Memcached) -> None:
+async def test_fault_51_a_deletion_that_is_cut_after_any_byte_is_done_or_an_error(
+    own: servers.Memcached, record_property: Any
+) -> None:
     """A writer who is told of no error finds the key gone."""
     async with MemcachedCache(own.address, timeout=LONG) as direct, Proxy(HOST, own.port) as line:
         names, failed = direct.bind("users", str), 0
@@ -330,4 +340,5 @@ async def test_fault_51_a_deletion_that_is_cut_after_any_byte_is_done_or_an_erro
                 else:
                     assert (await names.get_many([1])).hits == {}
     assert 0 < failed < len(cuts)
+    record_property("cuts of a deletion", len(cuts))
     tell(f"fault 51: a deletion cut at {len(cuts)} places, {failed} were errors")

@@ -58,7 +58,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.MariaDB]
 @pytest.mark.patience(600 if SOAK else 60)
 @pytest.mark.parametrize("driver", ["aiomysql", "asyncmy"])
 async def test_fault_27_after_a_storm_of_callers_that_give_up_mysql_is_never_wrong_and_nothing_leaks(
-    driver: str, mariadb_server: Any, mysql_url: str
+    driver: str, mariadb_server: Any, mysql_url: str, record_property: Any
 ) -> None:
     """500 rounds of next to no time, whose cancellation closes the connection; after each the next answer is its own."""
     with Watch(mariadb_server, mysql_url) as watch:
@@ -68,6 +68,8 @@ async def test_fault_27_after_a_storm_of_callers_that_give_up_mysql_is_never_wro
             assert "0 in use, 0 waiting" in repr(db)
             await until(lambda: len(watch.others()) <= 3)
         await until(lambda: not watch.others())
+    record_property("rounds", rounds(500))
+    record_property("gave up", gave_up)
     tell(f"fault 27, {driver}: {rounds(500)} rounds, {gave_up} gave up")
 
 
@@ -191,7 +193,7 @@ async def test_fault_61_a_kill_in_the_middle_of_a_query_is_never_a_hang(how: str
 @pytest.mark.flavours("asyncio")
 @pytest.mark.patience(120)
 async def test_fault_61_an_answer_that_is_cut_after_any_byte_is_an_error_or_right(
-    mariadb_server: Any, mysql_url: str
+    mariadb_server: Any, mysql_url: str, record_property: Any
 ) -> None:
     """From the server's greeting to the last byte of the rows: never a wrong row, never a hang, and the loop goes on."""
     async with Proxy(HOST, mariadb_server.port) as line:
@@ -212,4 +214,5 @@ async def test_fault_61_an_answer_that_is_cut_after_any_byte_is_an_error_or_righ
         line.cut_after = None
     with Watch(mariadb_server, mysql_url) as watch:
         await until(lambda: not watch.others())
+    record_property("cuts of a statement", len(cuts))
     tell(f"fault 61: an answer cut at {len(cuts)} places, {failed} were errors")

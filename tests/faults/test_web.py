@@ -169,7 +169,7 @@ SERVICE = """
 
 @pytest.mark.patience(60)
 async def test_fault_85_a_service_that_is_told_to_end_under_load_answers_what_it_has_accepted(
-    flavour: Any, tmp_path: Path
+    flavour: Any, tmp_path: Path, record_property: Any
 ) -> None:
     """SIGTERM while 40 clients ask: whoever got in has an answer, also a load that nobody waits for; 0, and nothing on stderr."""
     port, statuses, pid = free_port(), Counter[int](), tmp_path / "pid"
@@ -208,6 +208,7 @@ async def test_fault_85_a_service_that_is_told_to_end_under_load_answers_what_it
     came, answered, batches = map(int, counts.split())
     assert (up, end) == ("up", "ended [True] ['value left behind']")
     assert came == answered == statuses[200]
+    record_property("accepted", came)
     tell(f"fault 85: {came} accepted, {answered} answered in {batches} batches, {refused} found no service")
 
 
