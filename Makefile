@@ -44,7 +44,7 @@ help:
 	@echo "make soak       a minute of workers and servers that die, and a checker of what was read; SECONDS=600 for longer"
 	@echo "make lint       ruff, mypy --strict, pyright"
 	@echo "make docs       build the documentation into $(BUILD)/docs"
-	@echo "make coverage   what the last make test did not reach"
+	@echo "make coverage   what the core's tests did not reach in the last make test"
 	@echo "make bench      speed beside other DataLoaders, asynq and hand-primed code, as ratios"
 	@echo "make mutants    take guards away one at a time; each must turn a test red"
 	@echo "make faults     promises under fire, here and in other DataLoaders, into docs; CHECK=1 compares instead"

@@ -232,17 +232,16 @@ def _opened(container: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
 
 def _results(children: Sequence[Any], words: Words, *, return_exceptions: bool) -> Sequence[Any]:
     """The results of children that have all ended, in order."""
-    if not return_exceptions:
-        try:
-            return tuple(map(_result, children))
-        except BaseException as error:
-            if not any(map(_failed, children)):  # Ctrl-C, in here
-                raise
-            # Told again below, as if it had not been raised here.
-            error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
     if return_exceptions:
         errors = [_error_of(child, words) for child in children]
         return tuple(child.result() if error is None else error for child, error in zip(children, errors, strict=True))
+    try:
+        return tuple(map(_result, children))
+    except BaseException as error:
+        if not any(map(_failed, children)):  # Ctrl-C, in here
+            raise
+        # Told again below, as if it had not been raised here.
+        error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
     backwards = list(reversed(children))
     del children  # see _taken
     return tuple(_taken(backwards, words))
@@ -301,13 +300,11 @@ def _start_all(coroutines: Sequence[Any], loop: asyncio.AbstractEventLoop) -> li
     Where the Python version can, they take their first step at once, which saves a turn of the loop for each; not
     deeper than some levels, for each is a frame on the stack, and not against a task factory of somebody else's.
     """
+    if loop.get_task_factory() is not None:
+        return list(map(loop.create_task, coroutines))
     depth = getattr(_starting, "depth", 0)
-    if not _EAGER or depth >= _DEEPEST or loop.get_task_factory() is not None:
-        return (
-            list(map(loop.create_task, coroutines))
-            if loop.get_task_factory() is not None
-            else [asyncio.Task(c, loop=loop) for c in coroutines]
-        )
+    if not _EAGER or depth >= _DEEPEST:
+        return [asyncio.Task(coroutine, loop=loop) for coroutine in coroutines]
     tasks: list[asyncio.Future[Any]] = []
     _starting.depth = depth + 1
     try:

@@ -120,9 +120,6 @@ class Many:
             fail_future(self.future, next(self.errors[key] for key in self.keys if key in self.errors))
 
 
-_SHARED = frozenset({Several, Many})
-
-
 class Group:
     """Keys that may leave together, not yet left."""
 
