@@ -7,7 +7,6 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,17 +19,7 @@ from tests.faults.helpers import Source
 from tests.faults.stores import LONG, NO_ANSWER, Liar, cached, hits, values
 from tests.proxy import HOST
 
-
-@pytest.fixture
-def own() -> Iterator[servers.Memcached]:
-    """A memcached to be harmed."""
-    with servers.memcached() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def _quiet(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("ERROR", "batchio")
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 REPLY = b"VALUE users/1 %b 8\r\n\xa7value 1\r\n"

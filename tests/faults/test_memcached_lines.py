@@ -9,7 +9,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -41,16 +41,7 @@ from tests.proxy import HOST, Proxy
 CONNECTIONS = 8  # that a cache has at most: four for reading and four for commands
 
 
-@pytest.fixture
-def own() -> Iterator[servers.Memcached]:
-    """A memcached to be harmed."""
-    with servers.memcached() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def _quiet(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("ERROR", "batchio")
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @asynccontextmanager
