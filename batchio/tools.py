@@ -18,7 +18,6 @@ import inspect
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator, Sequence
-from operator import methodcaller
 from types import CoroutineType
 from typing import Any, TypeVar, overload
 
@@ -37,7 +36,7 @@ H = TypeVar("H")
 
 _COROUTINES = {CoroutineType}
 _Future, _Task = asyncio.Future, asyncio.Task
-_result = methodcaller("result")
+_running_loop, _current_task = asyncio.get_running_loop, asyncio.current_task
 _FUTURES = frozenset({asyncio.Future, asyncio.Task})
 _LEAVES = _FUTURES | _COROUTINES
 _FLAT = frozenset({list, tuple})
@@ -148,19 +147,30 @@ async def gather(*aws: Any, return_exceptions: bool = False) -> Any:
         fetching [3, 4]
         {'three': 9, 'more': [16, None]}
     """
-    loop = asyncio.get_running_loop()
-    task: Any = asyncio.current_task()
+    loop = _running_loop()
     shape: Callable[[Sequence[Any]], Any] | None = None
     children: Sequence[Any] = aws
     words: Words = {}
     child: Any = None
+    task: Any = None
     try:
-        if len(aws) == 1 and _is_container(aws[0]):
+        if len(aws) == 1 and type(aws[0]) is not _Future and _is_container(aws[0]):
             children, shape = _opened(aws[0])
-        if _are_loads(children, loop, task):  # nearly all gathers are of loads alone: this is written for speed
-            cancels = task.cancelling()
+        # Nearly all gathers are of loads alone: this is written for speed. Loads end as soon as they are cancelled, so
+        # it is enough to know at the next wake-up that the caller was: asyncio counts that.
+        for child in children:
+            if type(child) is not _Future or child._loop is not loop:
+                children = await _all_done(children, loop, words)
+                break
+        else:
             for child in children:
                 if not child.done():
+                    if task is None:
+                        task = _current_task(loop)
+                        if type(task) is not _Task or getattr(task, "_must_cancel", True):  # a cancellation that is not counted any more
+                            children = await _all_done(children, loop, words)
+                            break
+                        cancels = task.cancelling()
                     try:
                         await child
                     except GeneratorExit:
@@ -169,25 +179,11 @@ async def gather(*aws: Any, return_exceptions: bool = False) -> Any:
                         words[child] = error.args
                         if task.cancelling() > cancels or not child.done():
                             raise _cancelled(children, error) from None
-        else:
-            children = await _all_done(children, loop, words)
         child = None  # see _taken
         results = _results(children, words, return_exceptions=return_exceptions)
         return results if shape is None else shape(results)
     finally:
         aws, shape, children, child, task = (), None, (), None, None
-
-
-def _are_loads(aws: Sequence[Any], loop: Any, task: Any) -> bool:
-    """Whether all are plain futures of this loop, and the caller a task of asyncio's own that nobody has cancelled yet.
-
-    Loads end as soon as they are cancelled, so it is enough to know at the next wake-up that the caller was: asyncio
-    counts that. What came before the wait is not counted then, and goes the other way, by ``_Front``.
-    """
-    for aw in aws:
-        if type(aw) is not _Future or aw._loop is not loop:
-            return False
-    return type(task) is _Task and not getattr(task, "_must_cancel", True)
 
 
 def _cancelled(children: Sequence[Any], error: BaseException) -> asyncio.CancelledError:
@@ -235,15 +231,18 @@ def _results(children: Sequence[Any], words: Words, *, return_exceptions: bool) 
     if return_exceptions:
         errors = [_error_of(child, words) for child in children]
         return tuple(child.result() if error is None else error for child, error in zip(children, errors, strict=True))
+    results, child = [], None
     try:
-        return tuple(map(_result, children))
+        for child in children:  # no comprehension: on 3.11 it has a frame, which the traceback below would show
+            results.append(child.result())
+        return tuple(results)
     except BaseException as error:
         if not any(map(_failed, children)):  # Ctrl-C, in here
             raise
         # Told again below, as if it had not been raised here.
         error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
     backwards = list(reversed(children))
-    del children  # see _taken
+    del children, child, results  # see _taken
     return tuple(_taken(backwards, words))
 
 

@@ -14,7 +14,7 @@ Guarantees kept here, by synchronous code over plain dicts:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from batchio._core import events
@@ -30,20 +30,25 @@ from batchio._core.options import MISSING, Definition, Params
 
 Waiter = Any  # a future, Several or Many
 Waiters = dict[Any, Waiter]  # by key, in the order of first loads
-Owners = dict[Any, Any]  # the memo of each single load that was the first of its scope to ask for its key
+Owners = dict[Waiter, Any]  # the memo of each single load that was the first of its scope to ask for its key
 
 NEAR = 64  # how many steps up a chain are looked at one by one; see find_cycle
 
 numbers = itertools.count(1)
 
 
-class Several(list[Any]):
-    """The waiters of a key that more than one load wants."""
+class Several(dict[Waiter, None]):
+    """The waiters of a key that more than one load wants, in order; a table, since some ask whether one is among them."""
 
     __slots__ = ()
 
     def done(self) -> bool:
         return all(waiter.done() for waiter in self)
+
+    def set_result(self, value: Any) -> None:
+        """Answer them, as if they were one; whoever is no open future raises, and is answered by itself then."""
+        for waiter in self:
+            waiter.set_result(value)
 
 
 class Many:
@@ -124,7 +129,7 @@ class Group:
     """Keys that may leave together, not yet left."""
 
     __slots__ = (
-        "askers", "context", "outside", "owners", "params", "parent", "parents", "plain", "room", "since", "waiters",
+        "askers", "context", "memos", "outside", "params", "parent", "parents", "plain", "room", "since", "waiters",
     )  # fmt: skip
 
     def __init__(self, params: Params, parent: Batch | None, since: float, *, plain: bool) -> None:
@@ -135,16 +140,28 @@ class Group:
         self.since = since  # when its oldest key came, on the loop's clock
         self.context: Any = None  # of an isolated loader's scope, as it was at the first load
         self.waiters: Waiters = {}
-        self.owners: Owners = {}
+        self.memos: set[Any] = set()  # of the scopes whose loads stand here
         self.parents: set[Batch] = set()  # the batches whose functions wait for some of the keys
         self.askers: set[Batch] = set()  # those that brought keys
         self.outside = False  # whether somebody else brought keys
+
+    def note(self, memo: Any) -> None:
+        """A load stands here whose memo waits for the answer."""
+        self.memos.add(memo)
+
+    def forget(self) -> None:
+        """All keys have left. Memos may hold the group: it must not hold others' memos, batches or contexts."""
+        self.context = None
+        self.memos = set()
+        if self.parents or self.askers:
+            self.parents, self.askers = set(), set()
 
 
 class Batch:
     """Keys that left together, until the last of their waiters is answered."""
 
     __slots__ = (
+        "_found",
         "above",
         "context",
         "deadline",
@@ -157,26 +174,28 @@ class Batch:
         "left",
         "loaders",
         "loose",
+        "memos",
         "milestone",
         "number",
-        "owners",
         "parents",
         "queue",
         "slot",
         "spared",
         "stuck",
         "task",
+        "task_over",
         "waiters",
     )
 
     def __init__(
-        self, queue: Any, definition: Definition, group: Group, waiters: Waiters, owners: Owners, *, slot: bool
+        self, queue: Any, definition: Definition, group: Group, waiters: Waiters, memos: set[Any], *, slot: bool
     ) -> None:
         self.queue: Any = queue  # a Queue, which stands a floor above
         self.definition = definition
         self.group = group
         self.waiters = waiters  # those not yet answered
-        self.owners = owners
+        self.memos = memos  # of the scopes whose loads came with it
+        self._found: Owners | None = None
         self.context: Any = None  # until it is started; nothing may hold a request's context after its end
         self.keys: list[Any] = list(waiters)
         self.number = next(numbers)
@@ -193,7 +212,8 @@ class Batch:
         self.error: BaseException | None = None
         self.stuck = False  # timed out, and its task has not ended
         self.ended = False  # its task is over
-        self.task: Any = None
+        self.task: Any = None  # and what it calls when it ends, until the batch has ended
+        self.task_over: Any = None
         self.deadline: float | None = None  # on the loop's clock
         self.spared = False  # its deadline was put off once
 
@@ -283,15 +303,30 @@ class Batch:
         if events.on_answer:
             events.tell(events.on_answer, events.KeyAnswered(self.definition.name, self.number, key, None))
 
+    def note(self, memo: Any) -> None:
+        """A load of another scope has joined, whose memo waits for the answer."""
+        self.memos.add(memo)
+        self._found = None
+
+    def _owners(self) -> Owners:
+        """The memos of those that have no answer yet."""
+        if self._found is None:
+            self._found = owners_of(self.memos, self.waiters)
+        return self._found
+
+    def forget_memos(self) -> None:
+        """Nobody is to be answered any more."""
+        self.memos = set()
+        self._found = None
+
     def _hand(self, key: Any, waiter: Waiter, value: Any) -> None:
         if type(waiter) is Many:
             waiter.take(key, value)
             return
-        memo = self.owners.pop(waiter, None)
         if not waiter.done():
             waiter.set_result(value)
-        elif memo is not None:  # its caller went away; the scope's memo keeps the answer
-            memo.keep(key, waiter, value)
+        elif waiter.cancelled() and (memo := self._owners().get(waiter)) is not None:
+            memo.keep(key, waiter, value)  # its caller went away; the scope's memo keeps the answer
 
     def _fail(self, key: Any, error: BaseException) -> None:
         """Fail the waiters of a key, each with an error of its own."""
@@ -300,7 +335,7 @@ class Batch:
             if type(one) is Many:
                 one.fail(key, separate(error))
             else:
-                forgo(self.owners, key, one)
+                forgo(self._owners(), key, one)
                 if not one.done():
                     fail_future(one, separate(error))
         del self.waiters[key]
@@ -314,7 +349,8 @@ class Batch:
                 self.error = error if self.error is None else self.error
                 self._fail(key, error)
         except Exception:  # a key's __eq__ or the like: then all of them, without looking any of them up
-            waiters, self.waiters, self.owners = self.waiters, {}, {}
+            waiters, self.waiters = self.waiters, {}
+            self.forget_memos()
             give_up(waiters.values(), error)
 
     def _missing(self, key: Any) -> Any:
@@ -371,7 +407,7 @@ def forgo(owners: Owners, key: Any, waiter: Waiter) -> None:
             forgo(owners, key, one)
     elif type(waiter) is Many:
         waiter.forgo(key)
-    elif (memo := owners.pop(waiter, None)) is not None:
+    elif (memo := owners.get(waiter)) is not None:
         memo.drop(key, waiter)
 
 
@@ -384,25 +420,28 @@ def give_up(waiters: Iterable[Waiter], error: BaseException) -> None:
                 fail_future(future, separate(error))
 
 
-def moved_owners(waiters: Collection[Waiter], old: Owners) -> Owners:
-    """Waiters leave with a part of their group, and what is known of their memos with them."""
-    if Several in set(map(type, waiters)):
-        waiters = [one for waiter in waiters for one in (waiter if type(waiter) is Several else (waiter,))]
-    return {waiter: old.pop(waiter) for waiter in waiters if waiter in old}
+def owners_of(memos: Iterable[Any], keys: Waiters) -> Owners:
+    """The memo of each waiter that was the first of its scope to ask for one of these keys.
+
+    Made when somebody failed or went away, since who is answered never asks. (The road not taken, a table that each
+    load is written into, cost a fifth of the load.)
+    """
+    return {waiter: memo for memo in memos for waiter in memo.waiters(keys)}
 
 
-def stands_in(entry: Several, waiter: Waiter) -> bool:
-    """Whether a waiter is among several, by identity."""
-    return any(one is waiter for one in entry)
+def stands(waiters: Waiters, key: Any, waiter: Waiter) -> bool:
+    """Whether a waiter stands for a key, alone or among several."""
+    entry = waiters.get(key)
+    return entry is waiter or (type(entry) is Several and waiter in entry)
 
 
 def join(waiters: Waiters, key: Any, waiter: Waiter) -> None:
     """One waiter more for a key that is there."""
     entry = waiters[key]
     if type(entry) is Several:
-        entry.append(waiter)
+        entry[waiter] = None
     else:
-        waiters[key] = Several((entry, waiter))
+        waiters[key] = Several.fromkeys((entry, waiter))
 
 
 def fail_future(future: Any, error: Exception) -> None:

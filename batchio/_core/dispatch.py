@@ -21,7 +21,7 @@ from types import CoroutineType
 from typing import Any, TypeVar
 
 from batchio._core import events
-from batchio._core.batch import Batch, as_mapping, as_pair, find_cycle, forgo
+from batchio._core.batch import Batch, as_mapping, as_pair, find_cycle, forgo, owners_of
 from batchio._core.cache import Lookup
 from batchio._core.errors import BatchAborted, BatchShapeError, BatchTimeout, described
 from batchio._core.options import MISSING, Definition
@@ -63,22 +63,23 @@ def _begin(dispatcher: Dispatcher, batch: Batch) -> None:
         context = Context()
     else:
         context, batch.context = batch.context.copy(), None
-    context.run(inside.set, batch)
     task = begin(_run(dispatcher, batch), loop=dispatcher.loop, context=context, name=definition.task_name)
-    task._log_destroy_pending = False  # type: ignore[attr-defined]  # a loop that is closed takes its batches with it
-    batch.task = None if batch.ended else _watched(dispatcher, batch, task)
+    if not batch.ended:
+        _watch(dispatcher, batch, task)
 
 
-def _watched(dispatcher: Dispatcher, batch: Batch, task: asyncio.Task[None]) -> asyncio.Task[None]:
+def _watch(dispatcher: Dispatcher, batch: Batch, task: asyncio.Task[None]) -> None:
     """A batch that did not end in its task's first step: somebody may drain, and it may be cancelled."""
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # a loop that is closed takes its batches with it
     dispatcher.tasks.add(task)
-    task.add_done_callback(functools.partial(_task_over, dispatcher, batch))
-    return task
+    batch.task = task
+    batch.task_over = functools.partial(_task_over, dispatcher, batch)
+    task.add_done_callback(batch.task_over)
 
 
 def _dispatched(batch: Batch, reason: str) -> events.BatchDispatched:
     definition, group = batch.definition, batch.group
-    waiters = sum(len(waiter) if isinstance(waiter, list) else 1 for waiter in batch.waiters.values())
+    waiters = sum(len(waiter) if isinstance(waiter, dict) else 1 for waiter in batch.waiters.values())
     return events.BatchDispatched(
         loader=definition.name,
         batch=batch.number,
@@ -92,6 +93,7 @@ def _dispatched(batch: Batch, reason: str) -> events.BatchDispatched:
 
 async def _run(dispatcher: Dispatcher, batch: Batch) -> None:
     """The life of a batch, in its own task."""
+    inside.set(batch)
     definition = batch.definition
     cache = None if definition.stand_ins else definition.cache
     try:
@@ -128,8 +130,11 @@ def _retrieve(task: asyncio.Task[None]) -> None:
 def _end(dispatcher: Dispatcher, batch: Batch) -> None:
     """The function of a batch has come to its end."""
     batch.ended = True
-    batch.owners = {}
-    batch.task = None
+    batch.forget_memos()
+    if batch.task is not None:  # what follows was for a task that ends in another way; a callback costs a turn
+        batch.task.remove_done_callback(batch.task_over)
+        dispatcher.tasks.discard(batch.task)
+        batch.task = batch.task_over = None
     _over(dispatcher, batch)
 
 
@@ -151,15 +156,14 @@ def _over(dispatcher: Dispatcher, batch: Batch) -> None:
     if batch.stuck and batch.ended:
         batch.stuck = False
         queue.stuck -= 1
-    if batch in queue.running:
-        queue.release(batch)
-        if events.on_done:
-            seconds = dispatcher.loop.time() - batch.left
-            events.tell(events.on_done, events.BatchDone(queue.definition.name, batch.number, seconds, batch.error))
+    if queue.release(batch) and events.on_done:
+        seconds = dispatcher.loop.time() - batch.left
+        events.tell(events.on_done, events.BatchDone(queue.definition.name, batch.number, seconds, batch.error))
     batch.error = None  # its traceback refers to the frame that holds the batch
-    if queue.groups and not dispatcher.loop.is_closed():
+    if not queue.groups:
+        dispatcher.settle(queue)
+    elif not dispatcher.loop.is_closed():
         dispatcher.expect(queue)
-    dispatcher.settle(queue)
 
 
 def expire(dispatcher: Dispatcher, batch: Batch) -> None:
@@ -184,8 +188,9 @@ def abandon(queue: Queue) -> None:
     for batch in list(queue.running):
         if batch.task is not None and batch.waiters and all(waiter.done() for waiter in batch.waiters.values()):
             batch.task.cancel()
+            owners = owners_of(batch.memos, batch.waiters)
             for key, waiter in batch.waiters.items():
-                forgo(batch.owners, key, waiter)
+                forgo(owners, key, waiter)
             batch.waiters = {}  # no later load joins it
 
 
@@ -268,9 +273,9 @@ async def _call(definition: Definition, batch: Batch, keys: list[Any]) -> Mappin
         )
     if type(result) is not dict and hasattr(result, "__aiter__"):
         return await _stream(definition, batch, keys, result)
-    values = as_mapping(definition, keys, result)
+    values = result if type(result) is dict else as_mapping(definition, keys, result)
     batch.answer(values, None if len(keys) == len(batch.keys) else keys)
-    return _fillable(definition, keys, values)
+    return values if definition.cache is None else _fillable(definition, keys, values)
 
 
 async def _stream(definition: Definition, batch: Batch, keys: list[Any], pairs: Any) -> Mapping[Any, Any]:
@@ -287,13 +292,11 @@ async def _stream(definition: Definition, batch: Batch, keys: list[Any], pairs: 
         if hasattr(pairs, "aclose"):
             await pairs.aclose()
     batch.answer({}, keys)
-    return _fillable(definition, keys, values)
+    return values if definition.cache is None else _fillable(definition, keys, values)
 
 
 def _fillable(definition: Definition, keys: list[Any], values: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """What the cache may keep of an answer: no errors and no absences, but a default, which is a value."""
-    if definition.cache is None:
-        return {}
     answers = ((key, values.get(key, definition.default)) for key in keys)
     return {key: value for key, value in answers if value is not MISSING and not isinstance(value, BaseException)}
 

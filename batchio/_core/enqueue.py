@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from batchio._core import events
-from batchio._core.batch import Batch, Group, Many, join
+from batchio._core.batch import Batch, Group, Many, join, stands
 from batchio._core.dispatch import abandon, expire, inside, start
 from batchio._core.errors import QueueFull
 from batchio._core.hints import Watch
@@ -52,7 +52,7 @@ def ask(
         _stand(queue, group, key, future, asking)
     if remember is not None:
         remember.asked[key] = future
-        place.owners[future] = remember
+        place.note(remember)
     _announce(dispatcher, queue, place, asking)
     if definition.cancel_abandoned:
         future.add_done_callback(functools.partial(_went_away, loop, queue))
@@ -80,24 +80,25 @@ def ask_quickly(definition: Definition, loop: Any, memo: Memo | None, key: Any) 
         hash(key)  # raises here, before anything is made
         group = _open(definition, dispatcher)
     waiters = group.waiters
-    if len(waiters) >= group.room or (first is not None and first not in group.owners):
+    if len(waiters) >= group.room or (first is not None and not stands(waiters, key, first)):
         return None
     future: asyncio.Future[Any] = asyncio.Future(loop=loop)
-    if key in waiters:
+    if waiters.setdefault(key, future) is not future:
         join(waiters, key, future)
-    else:
-        waiters[key] = future
     if memo is not None and first is None:
         memo.asked[key] = future
         memo.group = group
-        group.owners[future] = memo
+        group.memos.add(memo)
     return future
 
 
 def _open(definition: Definition, dispatcher: Dispatcher) -> Group:
     """The plain group of a queue, which the next tick looks at."""
     queue = dispatcher.queue_of(definition)
-    group = dispatcher.open[definition] = queue.group((), None, None, dispatcher.loop.time)
+    group = queue.groups.get(None)
+    if group is None:
+        group = queue.groups[None] = Group((), None, dispatcher.loop.time(), plain=True)
+    dispatcher.open[definition] = group
     group.room = definition.limits.max_queued - queue.elsewhere
     group.outside = True
     dispatcher.expect(queue)

@@ -44,6 +44,7 @@ P = ParamSpec("P")
 
 
 _running_loop = asyncio._get_running_loop
+_Future = asyncio.Future
 
 
 class Loader(Generic[K, V]):
@@ -232,8 +233,7 @@ class Loader(Generic[K, V]):
                         ):  # fmt: skip
                             future = ask_quickly(definition, loop, memo, key)
                         else:
-                            future = group.waiters[key] = memo.asked[key] = asyncio.Future(loop=loop)
-                            group.owners[future] = memo
+                            future = group.waiters[key] = memo.asked[key] = _Future(loop=loop)
                     elif not future.done():
                         future = ask_quickly(definition, loop, memo, key)
                     elif future.cancelled() or events.on_load:

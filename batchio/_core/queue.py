@@ -18,7 +18,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from batchio._core.batch import Batch, Group, Owners, Several, Waiter, Waiters, forgo, moved_owners, stands_in
+from batchio._core.batch import Batch, Group, Waiter, Waiters, forgo, owners_of, stands
 from batchio._core.errors import BatchAborted, BatchTimeout, QueueFull
 from batchio._core.options import Definition, Params
 
@@ -28,12 +28,6 @@ CHEAP_PURGE = 16  # a full queue is swept for cancelled loads once per so many r
 def group_name(params: Params, scope: Any, parent: Batch | None) -> Any:
     """Under which a queue keeps a group; None for the plain one, which nearly all loads are in."""
     return (params, scope, parent) if params or scope is not None or parent is not None else None
-
-
-def _stands(place: Group | Batch, key: Any, waiter: Waiter) -> bool:
-    """Whether a waiter stands for a key in a place, alone or among several."""
-    entry = place.waiters.get(key)
-    return entry is waiter or (type(entry) is Several and (waiter in place.owners or stands_in(entry, waiter)))
 
 
 class Queue:
@@ -100,7 +94,7 @@ class Queue:
         """Where a memo's waiter stands: in its group that has not left, or in a batch that has not answered it."""
         group = self.groups.get(group_name(params, scope, None))
         places: Iterable[Group | Batch] = self.running if group is None else (group, *self.running)
-        return next((place for place in places if _stands(place, key, waiter)), None)
+        return next((place for place in places if stands(place.waiters, key, waiter)), None)
 
     def in_flight(self, key: Any, params: Params) -> Batch | None:
         """The youngest batch that is fetching a key for anybody, for loaders that say ``coalesce=True``."""
@@ -133,10 +127,13 @@ class Queue:
 
     def _drop_deserted(self, group: Group) -> None:
         """Take out keys whose waiters have all gone away; a cancelled load costs nothing until here."""
-        gone = [key for key, waiter in group.waiters.items() if waiter.done()]
-        for key in gone:
-            forgo(group.owners, key, group.waiters.pop(key))
-        self.count(group, -len(gone))
+        gone = {key: waiter for key, waiter in group.waiters.items() if waiter.done()}
+        if gone:
+            owners = owners_of(group.memos, gone)
+            for key, waiter in gone.items():
+                del group.waiters[key]
+                forgo(owners, key, waiter)
+            self.count(group, -len(gone))
 
     # -- leaving ---------------------------------------------------------------------------------------------------
 
@@ -150,9 +147,11 @@ class Queue:
 
         Groups take turns, so that a hundred thousand keys of one locale do not hold up the other.
         """
-        self._fail_if_choked()
-        if self._all_may_leave():  # nearly always; the rest takes longer
-            batch = self._cut_one(None, self.groups[None])
+        if self.stuck:
+            self._fail_if_choked()
+        plain = self.groups.get(None)
+        if plain is not None and self._all_may_leave(plain):  # nearly always; the rest takes longer
+            batch = self._cut_one(None, plain)
             if batch is not None:
                 batches.append(batch)
             return
@@ -175,42 +174,44 @@ class Queue:
                     again.append(name)
             names = again
 
-    def _all_may_leave(self) -> bool:
+    def _all_may_leave(self, plain: Group) -> bool:
         """Whether all keys are plain, fit one batch, and have a slot; no batch function waits for them."""
-        plain = self.groups.get(None) if len(self.groups) == 1 else None
-        if plain is None or plain.parents or not self.has_slot():
-            return False
-        return len(plain.waiters) <= self.definition.limits.max_batch_size
+        limits = self.definition.limits
+        return (
+            len(plain.waiters) <= limits.max_batch_size
+            and self.taken + self.stuck < limits.max_in_flight
+            and len(self.groups) == 1
+            and not plain.parents
+        )
 
     def _cut_one(self, name: Any, group: Group) -> Batch | None:
         """The next batch of a group, or None when nobody wants its keys any more."""
-        waiters, owners = self._take(name, group)
-        context = group.context
+        whole = len(group.waiters) <= self.definition.limits.max_batch_size
+        waiters = self._take_all(name, group) if whole else self._take_some(name, group)
+        batch = None
+        if waiters:
+            batch = Batch(self, self.definition, group, waiters, group.memos, slot=group.parent is None)
+            batch.context = group.context
+            self.running[batch] = None
+            self.taken += batch.slot
         if not group.waiters:
-            group.context = None
-        if not waiters:
-            return None
-        batch = Batch(self, self.definition, group, waiters, owners, slot=group.parent is None)
-        batch.context = context
-        if not group.waiters:  # memos may hold the group, and it others' batches
-            group.parents, group.askers = set(), set()
-        self.running[batch] = None
-        self.taken += batch.slot
+            group.forget()
         return batch
 
-    def _take(self, name: Any, group: Group) -> tuple[Waiters, Owners]:
-        """The first keys of a group that somebody wants, at most a batch full, with the memos that asked for them.
+    def _take_all(self, name: Any, group: Group) -> Waiters:
+        """All keys of a group that somebody wants."""
+        self._drop_deserted(group)
+        self.count(group, -len(group.waiters))
+        del self.groups[name]
+        waiters, group.waiters = group.waiters, {}
+        return waiters
+
+    def _take_some(self, name: Any, group: Group) -> Waiters:
+        """The first keys of a group that somebody wants, a batch full.
 
         Only as many waiters are looked at as leave: a look at all of 100,000 for each batch would hold the loop.
         """
         most = self.definition.limits.max_batch_size
-        if len(group.waiters) <= most:
-            self._drop_deserted(group)
-            self.count(group, -len(group.waiters))
-            del self.groups[name]
-            waiters, group.waiters = group.waiters, {}
-            owners, group.owners = group.owners, {}
-            return waiters, owners
         taken: Waiters = {}
         passed: list[tuple[Any, Waiter]] = []
         gone: list[tuple[Any, Waiter]] = []
@@ -223,13 +224,14 @@ class Queue:
         for key, _ in passed:  # after all were noted: a key's __eq__ may raise before
             del group.waiters[key]
         self.count(group, -len(passed))
-        owners = moved_owners(taken.values(), group.owners)
-        for key, waiter in gone:
+        if gone:
             with suppress(Exception):  # a key's __eq__; those that are taken must not be lost for it
-                forgo(group.owners, key, waiter)
+                owners = owners_of(group.memos, dict(gone))
+                for key, waiter in gone:
+                    forgo(owners, key, waiter)
         if not group.waiters:  # those that were left had gone away; the next key begins to wait by itself
             del self.groups[name]
-        return taken, owners
+        return taken
 
     def _comes_free(self, queues: Iterable[Queue]) -> bool:
         """Whether a slot will come free although the batches that ask here wait.
@@ -262,10 +264,12 @@ class Queue:
             grown = bool(fresh)
         return not ends.isdisjoint(self.running)
 
-    def release(self, batch: Batch) -> None:
-        """A batch has answered all its waiters, or timed out: its slot is free."""
-        del self.running[batch]
+    def release(self, batch: Batch) -> bool:
+        """A batch has answered all its waiters, or timed out: its slot is free. False when it was already."""
+        if self.running.pop(batch, batch) is batch:
+            return False
         self.taken -= batch.slot
+        return True
 
     def _fail_if_choked(self) -> None:
         """With as many stuck batches as are borne, keys would wait for ever: they are told."""
@@ -282,7 +286,7 @@ class Queue:
         """Give every key that still waits to leave an error."""
         groups, self.groups, self.elsewhere = self.groups, {}, 0
         for group in groups.values():
-            Batch(self, self.definition, group, group.waiters, group.owners, slot=False).fail(error)
+            Batch(self, self.definition, group, group.waiters, group.memos, slot=False).fail(error)
 
 
 def drained(definition: Definition) -> BatchAborted:
