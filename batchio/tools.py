@@ -167,7 +167,9 @@ async def gather(*aws: Any, return_exceptions: bool = False) -> Any:
                 if not child.done():
                     if task is None:
                         task = _current_task(loop)
-                        if type(task) is not _Task or getattr(task, "_must_cancel", True):  # a cancellation that is not counted any more
+                        if type(task) is not _Task or getattr(
+                            task, "_must_cancel", True
+                        ):  # a cancellation that is not counted any more
                             children = await _all_done(children, loop, words)
                             break
                         cancels = task.cancelling()

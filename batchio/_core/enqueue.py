@@ -70,7 +70,7 @@ def ask_quickly(definition: Definition, loop: Any, memo: Memo | None, key: Any) 
         A future; None when the load has to go the long way.
     """
     dispatcher = getattr(loop, ATTRIBUTE, None)
-    if dispatcher is None or inside.get() is not None or events.on_load:
+    if dispatcher is None or events.on_load or inside.get() is not None:
         return None
     first = None if memo is None else memo.asked.get(key)
     group = dispatcher.open.get(definition)

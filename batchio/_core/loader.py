@@ -210,11 +210,33 @@ class Loader(Generic[K, V]):
             >>> asyncio.run(main())
             [0.5, 2.5]
         """
-        loop = _running_loop()
-        definition = self._definition
-        scope = current.get()
         # The way of nearly all loads, written for speed: a hit, or a key that is new to its scope and joins those that
-        # wait for this tick. Whatever is unusual goes the long way, which also explains what is wrong with a key.
+        # wait for this tick. Whatever is unusual goes a longer way, which also explains what is wrong with a key.
+        loop = _running_loop()
+        scope = current.get()
+        if scope is not None and scope._loop is loop and not params:
+            memo = scope._memos.get(self._definition)
+            if memo is not None:
+                try:
+                    future: asyncio.Future[V] | None = memo.asked.get(key)
+                    if future is None:
+                        group = memo.group
+                        if (
+                            len(group.waiters) < group.room and key not in group.waiters
+                            and not (memo.values and key in memo.values)
+                            and not events.on_load and inside.get() is None
+                        ):  # fmt: skip
+                            future = group.waiters[key] = memo.asked[key] = _Future(loop=loop)
+                            return future
+                    elif future.done() and not future.cancelled() and not events.on_load:
+                        return future
+                except TypeError:
+                    pass
+        return self._load_first(loop, scope, key, params)
+
+    def _load_first(self, loop: Any, scope: Scope | None, key: Any, params: dict[str, Any]) -> asyncio.Future[V]:
+        """The same for a scope's first load of a tick, and for those without a scope."""
+        definition = self._definition
         if definition.simple and not params:
             future: asyncio.Future[V] | None = None
             try:
@@ -222,22 +244,9 @@ class Loader(Generic[K, V]):
                     future = ask_quickly(definition, loop, None, key)
                 elif scope._loop is loop:
                     memo = scope._memos.get(definition) or memo_of(scope, definition)
-                    future = memo.asked.get(key)
-                    if future is None:
-                        group = memo.group
-                        if memo.values and key in memo.values:
-                            pass
-                        elif (
-                            group is None or key in group.waiters or len(group.waiters) >= group.room
-                            or events.on_load or inside.get() is not None
-                        ):  # fmt: skip
-                            future = ask_quickly(definition, loop, memo, key)
-                        else:
-                            future = group.waiters[key] = memo.asked[key] = _Future(loop=loop)
-                    elif not future.done():
+                    first = memo.asked.get(key)
+                    if not (memo.values and key in memo.values) and (first is None or not first.done()):
                         future = ask_quickly(definition, loop, memo, key)
-                    elif future.cancelled() or events.on_load:
-                        future = None
             except TypeError:
                 pass
             if future is not None:

@@ -200,8 +200,12 @@ class Queue:
 
     def _take_all(self, name: Any, group: Group) -> Waiters:
         """All keys of a group that somebody wants."""
-        self._drop_deserted(group)
-        self.count(group, -len(group.waiters))
+        for waiter in group.waiters.values():
+            if waiter.done():
+                self._drop_deserted(group)
+                break
+        if not group.plain:
+            self.count(group, -len(group.waiters))
         del self.groups[name]
         waiters, group.waiters = group.waiters, {}
         return waiters

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import Context, ContextVar, Token, copy_context
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = ["Scope", "scope"]
 
@@ -21,6 +21,17 @@ current: ContextVar[Scope | None] = ContextVar("batchio.scope", default=None)
 
 _UNBOUND: Any = object()  # not used on a loop yet
 _ENDED: Any = object()
+
+
+class _Nowhere:
+    """What has room for no load."""
+
+    __slots__ = ()
+    waiters: ClassVar[Mapping[Any, Any]] = {}
+    room = 0
+
+
+NOWHERE = _Nowhere()
 
 
 class Memo:
@@ -38,7 +49,7 @@ class Memo:
         self.asked: dict[Any, Any] = {}
         self.values: dict[Any, Any] = {}
         self.edition = object()  # another one whenever something was forgotten
-        self.group: Any = None  # in which its last load stood, when that was the quick way
+        self.group: Any = NOWHERE  # in which its last load stood, when that was the quick way
 
     def known(self, key: Any, otherwise: Any) -> Any:
         """The value of a key, if it is there."""
@@ -130,7 +141,7 @@ class Scope:
         self._loop = _ENDED
         for memo in self._memos.values():
             memo.forget_all()  # a batch under way may hold the memo
-            memo.group = None
+            memo.group = NOWHERE
         self._memos = {}
         self._context = None
         if self._token is not None:

@@ -193,7 +193,7 @@ class Dispatcher:
         blocked = [queue for queue in self.queues.values() if queue.groups and not queue.waiting and queue.chained]
         for queue in queues:
             queue.waiting = False
-            self.close(queue)
+            self.close(queue.definition)
         for queue in (*queues, *blocked) if blocked else queues:
             self._cut(queue, batches)
             if not queue.running:
@@ -216,9 +216,9 @@ class Dispatcher:
         except Exception as error:
             queue.fail_queued(error)
 
-    def close(self, queue: Queue) -> None:
-        """No load joins a queue's plain group the quick way any more."""
-        if (group := self.open.pop(queue.definition, None)) is not None:
+    def close(self, definition: Definition) -> None:
+        """No load joins a loader's plain group the quick way any more."""
+        if (group := self.open.pop(definition, None)) is not None:
             group.room = 0
 
     def settle(self, queue: Queue) -> None:
@@ -361,7 +361,7 @@ async def _finish(dispatcher: Dispatcher) -> None:
 async def _abandon(dispatcher: Dispatcher) -> None:
     """The time is over: fail what is queued, cancel what is under way and let it end."""
     for queue in list(dispatcher.queues.values()):
-        dispatcher.close(queue)
+        dispatcher.close(queue.definition)
         queue.fail_queued(drained(queue.definition))
         dispatcher.settle(queue)
     tasks = dispatcher.tasks - {asyncio.current_task()}
