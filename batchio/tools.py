@@ -167,9 +167,7 @@ async def gather(*aws: Any, return_exceptions: bool = False) -> Any:
                 if not child.done():
                     if task is None:
                         task = _current_task(loop)
-                        if type(task) is not _Task or getattr(
-                            task, "_must_cancel", True
-                        ):  # a cancellation that is not counted any more
+                        if not _counts(task):
                             children = await _all_done(children, loop, words)
                             break
                         cancels = task.cancelling()
@@ -186,6 +184,11 @@ async def gather(*aws: Any, return_exceptions: bool = False) -> Any:
         return results if shape is None else shape(results)
     finally:
         aws, shape, children, child, task = (), None, (), None, None
+
+
+def _counts(task: Any) -> bool:
+    """Whether a task counts the cancellations that come from now on: asyncio's own do, unless one is pending already."""
+    return type(task) is _Task and not getattr(task, "_must_cancel", True)
 
 
 def _cancelled(children: Sequence[Any], error: BaseException) -> asyncio.CancelledError:

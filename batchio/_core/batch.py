@@ -56,14 +56,11 @@ class Many:
 
     __slots__ = ("edition", "errors", "future", "keys", "memo", "open", "return_exceptions", "values")
 
-    def __init__(
-        self, future: Any, keys: Sequence[Any], values: dict[Any, Any], count: int, memo: Any, *,
-        return_exceptions: bool,
-    ) -> None:  # fmt: skip
-        self.future = future
+    def __init__(self, keys: Sequence[Any], memo: Any, *, return_exceptions: bool) -> None:
+        self.future: Any = None  # until its keys are queued
         self.keys = keys
-        self.values = values
-        self.open = count  # keys without an answer
+        self.values: dict[Any, Any] = {}
+        self.open = 0  # keys without an answer
         self.memo = memo
         self.edition = None if memo is None else memo.edition
         self.return_exceptions = return_exceptions
@@ -86,16 +83,17 @@ class Many:
             self.memo.keep(key, self, value)
         self._less(1)
 
-    def take_all(self, values: Mapping[Any, Any]) -> None:
-        """All keys of a batch have their values at once."""
-        self.values.update(values)
+    def take_all(self, values: Mapping[Any, Any], results: list[Any]) -> None:
+        """All its keys have their values at once, from one batch; in the order of the keys, too."""
+        self.open = 0
+        if not self.future.done():
+            self.future.set_result(results)
         memo = self.memo
         if memo is not None and memo.edition is self.edition:
             memo.keep_all(values)
         elif memo is not None:
             for key, value in values.items():
                 memo.keep(key, self, value)
-        self._less(len(values))
 
     def fail(self, key: Any, error: Exception) -> None:
         """One key has an error of its own."""
@@ -281,14 +279,18 @@ class Batch:
 
     def _answer_in_one(self, values: dict[Any, Any]) -> bool:
         """The way for one load_many that has the batch to itself: dict operations in C instead of a loop."""
-        many = next(iter(self.waiters.values()))
-        if values.keys() != self.waiters.keys() or list(self.waiters.values()).count(many) != len(values):
+        many, waiters = next(iter(self.waiters.values())), self.waiters
+        if not many.open == len(values) == len(waiters) == list(waiters.values()).count(many) or many.values:
             return False
-        kinds = set(map(type, values.values()))
+        try:
+            results = list(map(values.__getitem__, many.keys))  # all its keys are in this batch, and no others
+        except KeyError:
+            return False
+        kinds = set(map(type, results))
         if type(MISSING) in kinds or any(issubclass(kind, BaseException) for kind in kinds):
             return False
         self.waiters = {}
-        many.take_all(values)
+        many.take_all(values, results)
         return True
 
     def _give(self, key: Any, value: Any) -> None:

@@ -120,25 +120,27 @@ def ask_many(
         if events.on_load:
             tell_loads(definition, keys, bound, memo_hit=True)
         return answered(loop, known)
-    fresh: dict[Any, Any] = dict.fromkeys(keys)
     dispatcher = getattr(loop, ATTRIBUTE, None) or dispatcher_on(loop)
+    asking = _asking(dispatcher)
+    parent = _parent(definition, asking)
+    remember = memo if parent is None else None
+    many = Many(keys, remember, return_exceptions=return_exceptions)
+    fresh: dict[Any, Many] = dict.fromkeys(keys, many)
     queue = dispatcher.queue_of(definition)
     if queue.queued + len(fresh) > definition.limits.max_queued:
         queue.sweep()
-    asking = _asking(dispatcher)
-    values, places = _sort_out(queue, scope, memo, bound, fresh, asking)
-    parent = _parent(definition, asking)
+    many.values, places = _sort_out(queue, scope, memo, bound, fresh, asking)
+    many.open = len(fresh) + len(places)
     group = None if not fresh else _group(dispatcher, queue, scope, bound, parent, fresh)
     future = asyncio.Future(loop=loop) if dispatcher.watch is None else dispatcher.watch.many(definition.name, loop)
-    remember = memo if parent is None else None
-    many = Many(future, keys, values, len(fresh) + len(places), remember, return_exceptions=return_exceptions)
+    many.future = future
     for key, place in places:
         if remember is not None:
             remember.asked.setdefault(key, many)  # a flight of another scope, with which it coalesces
         join(place.waiters, key, many)
         _announce(dispatcher, queue, place, asking)
     if group is not None:
-        _stand_all(queue, group, dict.fromkeys(fresh, many), remember, asking)
+        _stand_all(queue, group, fresh, remember, asking)
         _announce(dispatcher, queue, group, asking)
     if not many.open:
         many.settle()
@@ -248,7 +250,7 @@ def _stand_all(queue: Queue, group: Group, waiters: dict[Any, Many], memo: Memo 
     """Put a load_many in all its places, at once when nobody stands there yet, and into its memo."""
     if memo is not None:
         memo.asked.update(waiters)
-    if group.waiters.keys().isdisjoint(waiters):
+    if not group.waiters or group.waiters.keys().isdisjoint(waiters):
         group.waiters.update(waiters)
         _count(queue, group, len(waiters), asking)
         return

@@ -18,7 +18,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from batchio._core.batch import Batch, Group, Waiter, Waiters, forgo, owners_of, stands
+from batchio._core.batch import Batch, Group, Many, Waiter, Waiters, forgo, owners_of, stands
 from batchio._core.errors import BatchAborted, BatchTimeout, QueueFull
 from batchio._core.options import Definition, Params
 
@@ -28,6 +28,13 @@ CHEAP_PURGE = 16  # a full queue is swept for cancelled loads once per so many r
 def group_name(params: Params, scope: Any, parent: Batch | None) -> Any:
     """Under which a queue keeps a group; None for the plain one, which nearly all loads are in."""
     return (params, scope, parent) if params or scope is not None or parent is not None else None
+
+
+def _each(waiters: Waiters) -> Iterable[Waiter]:
+    """Each waiter, as good as once: a load_many stands there for each of its keys, and has nearly always no neighbours."""
+    found = waiters.values()
+    first = next(iter(found), None)
+    return (first,) if type(first) is Many and list(found).count(first) == len(found) else found
 
 
 class Queue:
@@ -200,10 +207,8 @@ class Queue:
 
     def _take_all(self, name: Any, group: Group) -> Waiters:
         """All keys of a group that somebody wants."""
-        for waiter in group.waiters.values():
-            if waiter.done():
-                self._drop_deserted(group)
-                break
+        if any([waiter.done() for waiter in _each(group.waiters)]):
+            self._drop_deserted(group)
         if not group.plain:
             self.count(group, -len(group.waiters))
         del self.groups[name]

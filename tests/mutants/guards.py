@@ -172,7 +172,7 @@ MUTANTS = [
     Mutant(
         "a cancellation that came before a gather is lost",
         "batchio/tools.py",
-        ' or getattr(task, "_must_cancel", True)',
+        ' and not getattr(task, "_must_cancel", True)',
         "",
         "tests/core/test_gather.py",
     ),
