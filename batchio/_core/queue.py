@@ -207,7 +207,7 @@ class Queue:
 
     def _take_all(self, name: Any, group: Group) -> Waiters:
         """All keys of a group that somebody wants."""
-        if any([waiter.done() for waiter in _each(group.waiters)]):
+        if [waiter for waiter in _each(group.waiters) if waiter.done()]:
             self._drop_deserted(group)
         if not group.plain:
             self.count(group, -len(group.waiters))
