@@ -239,13 +239,20 @@ class Batch:
     def answer(self, values: Mapping[Any, Any], keys: Iterable[Any] | None = None) -> None:
         """Give each key (of those named, or of all that wait) its value; an exception as a value fails that key."""
         if keys is None and type(values) is dict and not events.on_answer:
-            self._answer_at_once(values)
+            self._answer_at_once(values, {})
             return
         wanted = list(self.waiters) if keys is None else [key for key in keys if key in self.waiters]
         # All at first: a mapping of somebody else's may raise.
         found = {key: values.get(key, MISSING) for key in wanted}
         for key, value in found.items():
             self._answer_one(key, value)
+
+    def answer_found(self, values: dict[Any, Any]) -> None:
+        """Give those keys their values for which there is one; the others go on waiting."""
+        if events.on_answer:
+            self.answer(values, list(values))
+        else:
+            self._answer_at_once(values, {key: waiter for key, waiter in self.waiters.items() if key not in values})
 
     def _answer_one(self, key: Any, came: Any) -> None:
         """Give a key what came for it."""
@@ -255,9 +262,12 @@ class Batch:
         else:
             self._give(key, value)
 
-    def _answer_at_once(self, values: dict[Any, Any]) -> None:
-        """The way of nearly all answers, written for speed: single loads that wait for values, or one load_many."""
-        waiters = self.waiters
+    def _answer_at_once(self, values: dict[Any, Any], rest: Waiters) -> None:
+        """The way of nearly all answers, written for speed: single loads that wait for values, or one load_many.
+
+        The rest is those who go on waiting.
+        """
+        waiters = self.waiters if not rest else {key: one for key, one in self.waiters.items() if key not in rest}
         if type(next(iter(waiters.values()), None)) is Many and self._answer_in_one(values):
             return
         unusual = []
@@ -270,12 +280,11 @@ class Batch:
                     waiter.set_result(value)
                 except Exception:  # it was cancelled; or it is no future, but Several or Many
                     unusual.append((key, value))
+        self.waiters = rest
         if unusual:
-            self.waiters = {key: waiters[key] for key, _ in unusual}
+            self.waiters = rest | {key: waiters[key] for key, _ in unusual}
             for key, value in unusual:
                 self._answer_one(key, value)
-        else:
-            self.waiters = {}
 
     def _answer_in_one(self, values: dict[Any, Any]) -> bool:
         """The way for one load_many that has the batch to itself: dict operations in C instead of a loop."""

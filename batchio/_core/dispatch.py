@@ -309,7 +309,7 @@ async def _through_cache(dispatcher: Dispatcher, definition: Definition, cache: 
     asked = batch.keys
     for seconds in HERD_WAITS:
         found = await _look_up(definition, cache, batch, asked)
-        batch.answer(found.hits, list(found.hits))
+        batch.answer_found(found.hits)
         filling = (set(found.filling) & batch.waiters.keys()) - _own_chain(batch, found.filling)
         misses = [key for key in batch.waiters if key not in filling]
         if misses:

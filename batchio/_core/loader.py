@@ -214,51 +214,52 @@ class Loader(Generic[K, V]):
         # wait for this tick. Whatever is unusual goes a longer way, which also explains what is wrong with a key.
         loop = _running_loop()
         scope = current.get()
+        definition = self._definition
+        wanted: Any = key if definition.key is None or loop is None else definition.normal(key)
         if scope is not None and scope._loop is loop and not params:
-            memo = scope._memos.get(self._definition)
+            memo = scope._memos.get(definition)
             if memo is not None:
                 try:
-                    future: asyncio.Future[V] | None = memo.asked.get(key)
+                    future: asyncio.Future[V] | None = memo.asked.get(wanted)
                     if future is None:
                         group = memo.group
                         if (
-                            len(group.waiters) < group.room and key not in group.waiters
-                            and not (memo.values and key in memo.values)
+                            len(group.waiters) < group.room and wanted not in group.waiters
+                            and not (memo.values and wanted in memo.values)
                             and not events.on_load and inside.get() is None
                         ):  # fmt: skip
-                            future = group.waiters[key] = memo.asked[key] = _Future(loop=loop)
+                            future = group.waiters[wanted] = memo.asked[wanted] = _Future(loop=loop)
                             return future
                     elif future.done() and not future.cancelled() and not events.on_load:
                         return future
                 except TypeError:
                     pass
-        return self._load_first(loop, scope, key, params)
+        return self._load_first(loop, scope, wanted, params)
 
-    def _load_first(self, loop: Any, scope: Scope | None, key: Any, params: dict[str, Any]) -> asyncio.Future[V]:
+    def _load_first(self, loop: Any, scope: Scope | None, wanted: Any, params: dict[str, Any]) -> asyncio.Future[V]:
         """The same for a scope's first load of a tick, and for those without a scope."""
         definition = self._definition
         if definition.simple and not params:
             future: asyncio.Future[V] | None = None
             try:
                 if scope is None:
-                    future = ask_quickly(definition, loop, None, key)
+                    future = ask_quickly(definition, loop, None, wanted)
                 elif scope._loop is loop:
                     memo = scope._memos.get(definition) or memo_of(scope, definition)
-                    first = memo.asked.get(key)
-                    if not (memo.values and key in memo.values) and (first is None or not first.done()):
-                        future = ask_quickly(definition, loop, memo, key)
+                    first = memo.asked.get(wanted)
+                    if not (memo.values and wanted in memo.values) and (first is None or not first.done()):
+                        future = ask_quickly(definition, loop, memo, wanted)
             except TypeError:
                 pass
             if future is not None:
                 return future
-        return self._load(loop, key, params)
+        return self._load(loop, wanted, params)
 
-    def _load(self, loop: Any, key: Any, params: dict[str, Any]) -> asyncio.Future[V]:
+    def _load(self, loop: Any, wanted: Any, params: dict[str, Any]) -> asyncio.Future[V]:
         """The same for every load."""
         if loop is None:
             raise self._no_loop()
         definition = self._definition
-        wanted: Any = key if definition.key is None else definition.normal(key)
         bound = definition.bind({**self._given, **params}) if params or definition.parameters else ()
         scope = current.get()
         if scope is not None and scope._loop is not loop:

@@ -93,16 +93,16 @@ class Definition:
     alone: frozenset[int] = field(init=False)  # itself: what a batch that no chain asked for passes through
     plain: bool = field(init=False)  # its loads have no way of their own to join, or to go away
     task_name: str = field(init=False)
-    simple: bool = field(init=False)  # a key is looked up in the memo as it is
+    simple: bool = field(init=False)  # a scope has one memo of it, in which keys are looked up
 
     def __post_init__(self) -> None:
         self.alone = frozenset((self.number,))
         self.task_name = f"batchio {self.name}"
-        self.simple = self.memo and self.key is None and not self.parameters
+        self.simple = self.memo and not self.parameters
         self.plain = not (self.isolated or self.coalesce or self.cancel_abandoned)
 
     def memo_name(self, bound: Params) -> Any:
-        """Under which a scope keeps a memo of it: itself, when a key is looked up as it is."""
+        """Under which a scope keeps a memo of it: itself, when loads take no parameters."""
         return self if self.simple else (self, bound)
 
     def normal(self, key: Any) -> Any:

@@ -200,8 +200,8 @@ MUTANTS = [
     Mutant(
         "the quickest way goes past max_queued",
         "batchio/_core/loader.py",
-        "len(group.waiters) < group.room and key",
-        "key",
+        "len(group.waiters) < group.room and wanted",
+        "wanted",
         "tests/core/test_corners.py",
     ),
     Mutant(
