@@ -14,7 +14,7 @@ Guarantees kept here, by synchronous code over plain dicts:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from batchio._core import events
@@ -30,15 +30,15 @@ from batchio._core.options import MISSING, Definition, Params
 
 Waiter = Any  # a future, Several or Many
 Waiters = dict[Any, Waiter]  # by key, in the order of first loads
-Owners = dict[Waiter, Any]  # the memo of each single load that was the first of its scope to ask for its key
+Owners = dict[Any, Any]  # the memo of each single load that was the first of its scope to ask for its key
 
 NEAR = 64  # how many steps up a chain are looked at one by one; see find_cycle
 
 numbers = itertools.count(1)
 
 
-class Several(dict[Waiter, None]):
-    """The waiters of a key that more than one load wants, in order; a table, since some ask whether one is among them."""
+class Several(list[Any]):
+    """The waiters of a key that more than one load wants."""
 
     __slots__ = ()
 
@@ -83,17 +83,19 @@ class Many:
             self.memo.keep(key, self, value)
         self._less(1)
 
-    def take_all(self, values: Mapping[Any, Any], results: list[Any]) -> None:
-        """All its keys have their values at once, from one batch; in the order of the keys, too."""
-        self.open = 0
-        if not self.future.done():
-            self.future.set_result(results)
+    def take_all(self, values: dict[Any, Any]) -> None:
+        """All keys of a batch have their values at once."""
+        if self.values or self.open > len(values):
+            self.values.update(values)
+        else:
+            self.values = values
         memo = self.memo
         if memo is not None and memo.edition is self.edition:
             memo.keep_all(values)
         elif memo is not None:
             for key, value in values.items():
                 memo.keep(key, self, value)
+        self._less(len(values))
 
     def fail(self, key: Any, error: Exception) -> None:
         """One key has an error of its own."""
@@ -108,7 +110,7 @@ class Many:
 
     def _less(self, count: int) -> None:
         self.open -= count
-        if not self.open:
+        if self.open <= 0:  # below 0 when a key's __eq__ raised in here before
             self.settle()
 
     def settle(self) -> None:
@@ -127,7 +129,7 @@ class Group:
     """Keys that may leave together, not yet left."""
 
     __slots__ = (
-        "askers", "context", "memos", "outside", "params", "parent", "parents", "plain", "room", "since", "waiters",
+        "askers", "context", "outside", "owners", "params", "parent", "parents", "plain", "room", "since", "waiters",
     )  # fmt: skip
 
     def __init__(self, params: Params, parent: Batch | None, since: float, *, plain: bool) -> None:
@@ -138,19 +140,14 @@ class Group:
         self.since = since  # when its oldest key came, on the loop's clock
         self.context: Any = None  # of an isolated loader's scope, as it was at the first load
         self.waiters: Waiters = {}
-        self.memos: set[Any] = set()  # of the scopes whose loads stand here
+        self.owners: Owners = {}
         self.parents: set[Batch] = set()  # the batches whose functions wait for some of the keys
         self.askers: set[Batch] = set()  # those that brought keys
         self.outside = False  # whether somebody else brought keys
 
-    def note(self, memo: Any) -> None:
-        """A load stands here whose memo waits for the answer."""
-        self.memos.add(memo)
-
     def forget(self) -> None:
-        """All keys have left. Memos may hold the group: it must not hold others' memos, batches or contexts."""
+        """All keys have left. Memos may hold the group: it must not hold others' batches or contexts."""
         self.context = None
-        self.memos = set()
         if self.parents or self.askers:
             self.parents, self.askers = set(), set()
 
@@ -159,7 +156,6 @@ class Batch:
     """Keys that left together, until the last of their waiters is answered."""
 
     __slots__ = (
-        "_found",
         "above",
         "context",
         "deadline",
@@ -172,9 +168,9 @@ class Batch:
         "left",
         "loaders",
         "loose",
-        "memos",
         "milestone",
         "number",
+        "owners",
         "parents",
         "queue",
         "slot",
@@ -186,14 +182,13 @@ class Batch:
     )
 
     def __init__(
-        self, queue: Any, definition: Definition, group: Group, waiters: Waiters, memos: set[Any], *, slot: bool
+        self, queue: Any, definition: Definition, group: Group, waiters: Waiters, owners: Owners, *, slot: bool
     ) -> None:
         self.queue: Any = queue  # a Queue, which stands a floor above
         self.definition = definition
         self.group = group
         self.waiters = waiters  # those not yet answered
-        self.memos = memos  # of the scopes whose loads came with it
-        self._found: Owners | None = None
+        self.owners = owners
         self.context: Any = None  # until it is started; nothing may hold a request's context after its end
         self.keys: list[Any] = list(waiters)
         self.number = next(numbers)
@@ -239,7 +234,7 @@ class Batch:
     def answer(self, values: Mapping[Any, Any], keys: Iterable[Any] | None = None) -> None:
         """Give each key (of those named, or of all that wait) its value; an exception as a value fails that key."""
         if keys is None and type(values) is dict and not events.on_answer:
-            self._answer_at_once(values, {})
+            self._answer_at_once(values, self.waiters, {})
             return
         wanted = list(self.waiters) if keys is None else [key for key in keys if key in self.waiters]
         # All at first: a mapping of somebody else's may raise.
@@ -251,8 +246,10 @@ class Batch:
         """Give those keys their values for which there is one; the others go on waiting."""
         if events.on_answer:
             self.answer(values, list(values))
-        else:
-            self._answer_at_once(values, {key: waiter for key, waiter in self.waiters.items() if key not in values})
+            return
+        rest = {key: waiter for key, waiter in self.waiters.items() if key not in values}
+        found = {key: waiter for key, waiter in self.waiters.items() if key in values} if rest else self.waiters
+        self._answer_at_once(values, found, rest)
 
     def _answer_one(self, key: Any, came: Any) -> None:
         """Give a key what came for it."""
@@ -262,13 +259,13 @@ class Batch:
         else:
             self._give(key, value)
 
-    def _answer_at_once(self, values: dict[Any, Any], rest: Waiters) -> None:
+    def _answer_at_once(self, values: dict[Any, Any], waiters: Waiters, rest: Waiters) -> None:
         """The way of nearly all answers, written for speed: single loads that wait for values, or one load_many.
 
-        The rest is those who go on waiting.
+        Some waiters of the batch are answered here, and the rest goes on waiting.
         """
-        waiters = self.waiters if not rest else {key: one for key, one in self.waiters.items() if key not in rest}
-        if type(next(iter(waiters.values()), None)) is Many and self._answer_in_one(values):
+        if type(next(iter(waiters.values()), None)) is Many and _take_in_one(values, waiters):
+            self.waiters = rest
             return
         unusual = []
         for key, waiter in waiters.items():
@@ -286,22 +283,6 @@ class Batch:
             for key, value in unusual:
                 self._answer_one(key, value)
 
-    def _answer_in_one(self, values: dict[Any, Any]) -> bool:
-        """The way for one load_many that has the batch to itself: dict operations in C instead of a loop."""
-        many, waiters = next(iter(self.waiters.values())), self.waiters
-        if not many.open == len(values) == len(waiters) == list(waiters.values()).count(many) or many.values:
-            return False
-        try:
-            results = list(map(values.__getitem__, many.keys))  # all its keys are in this batch, and no others
-        except KeyError:
-            return False
-        kinds = set(map(type, results))
-        if type(MISSING) in kinds or any(issubclass(kind, BaseException) for kind in kinds):
-            return False
-        self.waiters = {}
-        many.take_all(values, results)
-        return True
-
     def _give(self, key: Any, value: Any) -> None:
         """Answer the waiters of a key."""
         waiter = self.waiters[key]
@@ -314,30 +295,15 @@ class Batch:
         if events.on_answer:
             events.tell(events.on_answer, events.KeyAnswered(self.definition.name, self.number, key, None))
 
-    def note(self, memo: Any) -> None:
-        """A load of another scope has joined, whose memo waits for the answer."""
-        self.memos.add(memo)
-        self._found = None
-
-    def _owners(self) -> Owners:
-        """The memos of those that have no answer yet."""
-        if self._found is None:
-            self._found = owners_of(self.memos, self.waiters)
-        return self._found
-
-    def forget_memos(self) -> None:
-        """Nobody is to be answered any more."""
-        self.memos = set()
-        self._found = None
-
     def _hand(self, key: Any, waiter: Waiter, value: Any) -> None:
         if type(waiter) is Many:
             waiter.take(key, value)
             return
+        memo = self.owners.pop(waiter, None)
         if not waiter.done():
             waiter.set_result(value)
-        elif waiter.cancelled() and (memo := self._owners().get(waiter)) is not None:
-            memo.keep(key, waiter, value)  # its caller went away; the scope's memo keeps the answer
+        elif memo is not None and waiter.cancelled():  # its caller went away; the scope's memo keeps the answer
+            memo.keep(key, waiter, value)
 
     def _fail(self, key: Any, error: BaseException) -> None:
         """Fail the waiters of a key, each with an error of its own."""
@@ -346,7 +312,7 @@ class Batch:
             if type(one) is Many:
                 one.fail(key, separate(error))
             else:
-                forgo(self._owners(), key, one)
+                forgo(self.owners, key, one)
                 if not one.done():
                     fail_future(one, separate(error))
         del self.waiters[key]
@@ -360,8 +326,7 @@ class Batch:
                 self.error = error if self.error is None else self.error
                 self._fail(key, error)
         except Exception:  # a key's __eq__ or the like: then all of them, without looking any of them up
-            waiters, self.waiters = self.waiters, {}
-            self.forget_memos()
+            waiters, self.waiters, self.owners = self.waiters, {}, {}
             give_up(waiters.values(), error)
 
     def _missing(self, key: Any) -> Any:
@@ -372,6 +337,18 @@ class Batch:
             f"{definition.name}: nothing found for key {show_key(key, shown=definition.show_keys)}; "
             f"give the loader default=... if a missing key is no error"
         )
+
+
+def _take_in_one(values: dict[Any, Any], waiters: Waiters) -> bool:
+    """The way for one load_many that has all these keys to itself: dict operations in C instead of a loop."""
+    many = next(iter(waiters.values()))
+    if values.keys() != waiters.keys() or list(waiters.values()).count(many) != len(values):
+        return False
+    kinds = set(map(type, values.values()))
+    if type(MISSING) in kinds or any(issubclass(kind, BaseException) for kind in kinds):
+        return False
+    many.take_all(values)
+    return True
 
 
 def find_cycle(batch: Batch) -> LoadCycle | None:
@@ -418,7 +395,7 @@ def forgo(owners: Owners, key: Any, waiter: Waiter) -> None:
             forgo(owners, key, one)
     elif type(waiter) is Many:
         waiter.forgo(key)
-    elif (memo := owners.get(waiter)) is not None:
+    elif (memo := owners.pop(waiter, None)) is not None:
         memo.drop(key, waiter)
 
 
@@ -431,28 +408,25 @@ def give_up(waiters: Iterable[Waiter], error: BaseException) -> None:
                 fail_future(future, separate(error))
 
 
-def owners_of(memos: Iterable[Any], keys: Waiters) -> Owners:
-    """The memo of each waiter that was the first of its scope to ask for one of these keys.
-
-    Made when somebody failed or went away, since who is answered never asks. (The road not taken, a table that each
-    load is written into, cost a fifth of the load.)
-    """
-    return {waiter: memo for memo in memos for waiter in memo.waiters(keys)}
+def moved_owners(waiters: Collection[Waiter], old: Owners) -> Owners:
+    """Waiters leave with a part of their group, and what is known of their memos with them."""
+    if Several in set(map(type, waiters)):
+        waiters = [one for waiter in waiters for one in (waiter if type(waiter) is Several else (waiter,))]
+    return {waiter: old.pop(waiter) for waiter in waiters if waiter in old}
 
 
-def stands(waiters: Waiters, key: Any, waiter: Waiter) -> bool:
-    """Whether a waiter stands for a key, alone or among several."""
-    entry = waiters.get(key)
-    return entry is waiter or (type(entry) is Several and waiter in entry)
+def stands_in(entry: Several, waiter: Waiter) -> bool:
+    """Whether a waiter is among several, by identity."""
+    return any(one is waiter for one in entry)
 
 
 def join(waiters: Waiters, key: Any, waiter: Waiter) -> None:
     """One waiter more for a key that is there."""
     entry = waiters[key]
     if type(entry) is Several:
-        entry[waiter] = None
+        entry.append(waiter)
     else:
-        waiters[key] = Several.fromkeys((entry, waiter))
+        waiters[key] = Several((entry, waiter))
 
 
 def fail_future(future: Any, error: Exception) -> None:

@@ -21,7 +21,7 @@ from types import CoroutineType
 from typing import Any, TypeVar
 
 from batchio._core import events
-from batchio._core.batch import Batch, as_mapping, as_pair, find_cycle, forgo, owners_of
+from batchio._core.batch import Batch, as_mapping, as_pair, find_cycle, forgo
 from batchio._core.cache import Lookup
 from batchio._core.errors import BatchAborted, BatchShapeError, BatchTimeout, described
 from batchio._core.options import MISSING, Definition
@@ -79,7 +79,7 @@ def _watch(dispatcher: Dispatcher, batch: Batch, task: asyncio.Task[None]) -> No
 
 def _dispatched(batch: Batch, reason: str) -> events.BatchDispatched:
     definition, group = batch.definition, batch.group
-    waiters = sum(len(waiter) if isinstance(waiter, dict) else 1 for waiter in batch.waiters.values())
+    waiters = sum(len(waiter) if isinstance(waiter, list) else 1 for waiter in batch.waiters.values())
     return events.BatchDispatched(
         loader=definition.name,
         batch=batch.number,
@@ -130,7 +130,7 @@ def _retrieve(task: asyncio.Task[None]) -> None:
 def _end(dispatcher: Dispatcher, batch: Batch) -> None:
     """The function of a batch has come to its end."""
     batch.ended = True
-    batch.forget_memos()
+    batch.owners = {}
     if batch.task is not None:  # what follows was for a task that ends in another way; a callback costs a turn
         batch.task.remove_done_callback(batch.task_over)
         dispatcher.tasks.discard(batch.task)
@@ -188,9 +188,8 @@ def abandon(queue: Queue) -> None:
     for batch in list(queue.running):
         if batch.task is not None and batch.waiters and all(waiter.done() for waiter in batch.waiters.values()):
             batch.task.cancel()
-            owners = owners_of(batch.memos, batch.waiters)
             for key, waiter in batch.waiters.items():
-                forgo(owners, key, waiter)
+                forgo(batch.owners, key, waiter)
             batch.waiters = {}  # no later load joins it
 
 

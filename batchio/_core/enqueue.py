@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from batchio._core import events
-from batchio._core.batch import Batch, Group, Many, join, stands
+from batchio._core.batch import Batch, Group, Many, join
 from batchio._core.dispatch import abandon, expire, inside, start
 from batchio._core.errors import QueueFull
 from batchio._core.hints import Watch
@@ -52,7 +52,7 @@ def ask(
         _stand(queue, group, key, future, asking)
     if remember is not None:
         remember.asked[key] = future
-        place.note(remember)
+        place.owners[future] = remember
     _announce(dispatcher, queue, place, asking)
     if definition.cancel_abandoned:
         future.add_done_callback(functools.partial(_went_away, loop, queue))
@@ -80,7 +80,7 @@ def ask_quickly(definition: Definition, loop: Any, memo: Memo | None, key: Any) 
         hash(key)  # raises here, before anything is made
         group = _open(definition, dispatcher)
     waiters = group.waiters
-    if len(waiters) >= group.room or (first is not None and not stands(waiters, key, first)):
+    if len(waiters) >= group.room or (first is not None and first not in group.owners):
         return None
     future: asyncio.Future[Any] = asyncio.Future(loop=loop)
     if waiters.setdefault(key, future) is not future:
@@ -88,7 +88,7 @@ def ask_quickly(definition: Definition, loop: Any, memo: Memo | None, key: Any) 
     if memo is not None and first is None:
         memo.asked[key] = future
         memo.group = group
-        group.memos.add(memo)
+        group.owners[future] = memo
     return future
 
 

@@ -229,6 +229,7 @@ class Loader(Generic[K, V]):
                             and not events.on_load and inside.get() is None
                         ):  # fmt: skip
                             future = group.waiters[wanted] = memo.asked[wanted] = _Future(loop=loop)
+                            group.owners[future] = memo
                             return future
                     elif future.done() and not future.cancelled() and not events.on_load:
                         return future

@@ -18,7 +18,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from batchio._core.batch import Batch, Group, Many, Waiter, Waiters, forgo, owners_of, stands
+from batchio._core.batch import Batch, Group, Many, Owners, Several, Waiter, Waiters, forgo, moved_owners, stands_in
 from batchio._core.errors import BatchAborted, BatchTimeout, QueueFull
 from batchio._core.options import Definition, Params
 
@@ -28,6 +28,12 @@ CHEAP_PURGE = 16  # a full queue is swept for cancelled loads once per so many r
 def group_name(params: Params, scope: Any, parent: Batch | None) -> Any:
     """Under which a queue keeps a group; None for the plain one, which nearly all loads are in."""
     return (params, scope, parent) if params or scope is not None or parent is not None else None
+
+
+def _stands(place: Group | Batch, key: Any, waiter: Waiter) -> bool:
+    """Whether a waiter stands for a key in a place, alone or among several."""
+    entry = place.waiters.get(key)
+    return entry is waiter or (type(entry) is Several and (waiter in place.owners or stands_in(entry, waiter)))
 
 
 def _each(waiters: Waiters) -> Iterable[Waiter]:
@@ -101,7 +107,7 @@ class Queue:
         """Where a memo's waiter stands: in its group that has not left, or in a batch that has not answered it."""
         group = self.groups.get(group_name(params, scope, None))
         places: Iterable[Group | Batch] = self.running if group is None else (group, *self.running)
-        return next((place for place in places if stands(place.waiters, key, waiter)), None)
+        return next((place for place in places if _stands(place, key, waiter)), None)
 
     def in_flight(self, key: Any, params: Params) -> Batch | None:
         """The youngest batch that is fetching a key for anybody, for loaders that say ``coalesce=True``."""
@@ -134,13 +140,10 @@ class Queue:
 
     def _drop_deserted(self, group: Group) -> None:
         """Take out keys whose waiters have all gone away; a cancelled load costs nothing until here."""
-        gone = {key: waiter for key, waiter in group.waiters.items() if waiter.done()}
-        if gone:
-            owners = owners_of(group.memos, gone)
-            for key, waiter in gone.items():
-                del group.waiters[key]
-                forgo(owners, key, waiter)
-            self.count(group, -len(gone))
+        gone = [key for key, waiter in group.waiters.items() if waiter.done()]
+        for key in gone:
+            forgo(group.owners, key, group.waiters.pop(key))
+        self.count(group, -len(gone))
 
     # -- leaving ---------------------------------------------------------------------------------------------------
 
@@ -194,10 +197,10 @@ class Queue:
     def _cut_one(self, name: Any, group: Group) -> Batch | None:
         """The next batch of a group, or None when nobody wants its keys any more."""
         whole = len(group.waiters) <= self.definition.limits.max_batch_size
-        waiters = self._take_all(name, group) if whole else self._take_some(name, group)
+        waiters, owners = self._take_all(name, group) if whole else self._take_some(name, group)
         batch = None
         if waiters:
-            batch = Batch(self, self.definition, group, waiters, group.memos, slot=group.parent is None)
+            batch = Batch(self, self.definition, group, waiters, owners, slot=group.parent is None)
             batch.context = group.context
             self.running[batch] = None
             self.taken += batch.slot
@@ -205,18 +208,19 @@ class Queue:
             group.forget()
         return batch
 
-    def _take_all(self, name: Any, group: Group) -> Waiters:
-        """All keys of a group that somebody wants."""
+    def _take_all(self, name: Any, group: Group) -> tuple[Waiters, Owners]:
+        """All keys of a group that somebody wants, with the memos that asked for them."""
         if [waiter for waiter in _each(group.waiters) if waiter.done()]:
             self._drop_deserted(group)
         if not group.plain:
             self.count(group, -len(group.waiters))
         del self.groups[name]
         waiters, group.waiters = group.waiters, {}
-        return waiters
+        owners, group.owners = group.owners, {}
+        return waiters, owners
 
-    def _take_some(self, name: Any, group: Group) -> Waiters:
-        """The first keys of a group that somebody wants, a batch full.
+    def _take_some(self, name: Any, group: Group) -> tuple[Waiters, Owners]:
+        """The first keys of a group that somebody wants, a batch full, with the memos that asked for them.
 
         Only as many waiters are looked at as leave: a look at all of 100,000 for each batch would hold the loop.
         """
@@ -233,14 +237,13 @@ class Queue:
         for key, _ in passed:  # after all were noted: a key's __eq__ may raise before
             del group.waiters[key]
         self.count(group, -len(passed))
-        if gone:
+        owners = moved_owners(taken.values(), group.owners)
+        for key, waiter in gone:
             with suppress(Exception):  # a key's __eq__; those that are taken must not be lost for it
-                owners = owners_of(group.memos, dict(gone))
-                for key, waiter in gone:
-                    forgo(owners, key, waiter)
+                forgo(group.owners, key, waiter)
         if not group.waiters:  # those that were left had gone away; the next key begins to wait by itself
             del self.groups[name]
-        return taken
+        return taken, owners
 
     def _comes_free(self, queues: Iterable[Queue]) -> bool:
         """Whether a slot will come free although the batches that ask here wait.
@@ -295,7 +298,9 @@ class Queue:
         """Give every key that still waits to leave an error."""
         groups, self.groups, self.elsewhere = self.groups, {}, 0
         for group in groups.values():
-            Batch(self, self.definition, group, group.waiters, group.memos, slot=False).fail(error)
+            Batch(self, self.definition, group, group.waiters, group.owners, slot=False).fail(error)
+            group.waiters, group.owners = {}, {}
+            group.forget()
 
 
 def drained(definition: Definition) -> BatchAborted:

@@ -83,13 +83,6 @@ class Memo:
         if self.asked.get(key) is waiter:
             del self.asked[key]
 
-    def waiters(self, keys: Mapping[Any, Any]) -> list[Any]:
-        """Those that it keeps for some keys; whichever of the two tables is shorter is gone through."""
-        asked = self.asked
-        if len(asked) < len(keys):
-            return [waiter for key, waiter in asked.items() if key in keys]
-        return [asked[key] for key in keys if key in asked]
-
     def forget(self, key: Any) -> None:
         """Remember nothing of a key, not even what is still under way."""
         self.edition = object()

@@ -76,10 +76,6 @@ class FutureMemo(Memo):
         super().__init__()
         self.asked: Any = futures
 
-    def waiters(self, keys: Mapping[Any, Any]) -> list[Any]:
-        """Those that it keeps for some keys. A user's mapping is only ever asked, since it may not count its keys."""
-        return [waiter for key in keys if (waiter := self.asked.get(key)) is not None]
-
     def keep(self, key: Any, waiter: Any, value: Any) -> None:
         """A load was cancelled, and its answer came: the next one has it."""
         if self.asked.get(key) is waiter:

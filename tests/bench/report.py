@@ -19,6 +19,21 @@ INTRODUCTION = """
 (feed). What is bold misses its target.
 """.strip()
 
+PIECES = """
+Nanoseconds of process CPU for what no loader can leave out that keeps batchio's promises; none of it is batchio's own.
+
+**A hit** is a call of an object that takes keywords, the running loop, a context variable (whose request is this?), two
+tables (this loader's memo, the key) and the await of an answered future. A peer's loader was made by the request itself,
+so it needs a method call, one table and the await. The pieces alone come close to the target or past it; a loader that
+is made once per process and may be used from every loop cannot know its request for nothing.
+
+**One load** alone is a whole tick and a whole batch: a future, call_soon, a turn of the loop to see that nobody else
+asks, a task with a context of its own (so that neither a caller's cancellation nor a request's variables reach the
+driver; on Python 3.11 that task takes a turn more to begin), and a turn in which the caller wakes up. On uvloop, which
+cannot tell that it is idle, it is four turns instead of one. A peer that runs the batch function on the caller's next
+turn and in the caller's context saves the task and the patience, and splits what comes a turn later.
+"""
+
 HOW = """
 Every way has its turn in every round, in one process, with the collector off; each sample takes a few milliseconds of
 process CPU, and the least one counts. The JSON file has the medians, too.
@@ -76,6 +91,9 @@ def page(results: dict[Combination, Results], lines: list[Line], commit: str) ->
         *[f"A floor: {name}, see {where}." for name, where in FLOORS.items()],
         "![Cost per key by keys in a tick](benchmarks-keys.png)",
         "![Requests per second by connections](benchmarks-connections.png)",
+        "## What a hit and a load are made of",
+        PIECES.strip(),
+        _pieces(results),
         "## Figures",
         *[_figures(key, title, results) for key, title in FIGURES],
         _failures(results),
@@ -164,6 +182,13 @@ def _figures(key: str, title: str, results: dict[Combination, Results]) -> str:
     ways = list(dict.fromkeys(way for found in measured.values() for way in sorted(found)))
     rows = [[way, *[_figure(found.get(way)) for found in measured.values()]] for way in ways]
     return f"{title}:\n\n{_table(['way', *map(str, measured)], rows)}" if measured else ""
+
+
+def _pieces(results: dict[Combination, Results]) -> str:
+    measured = {combination: one["pieces"] for combination, one in results.items() if "pieces" in one}
+    names = list(next(iter(measured.values()), {}))
+    rows = [[name, *[_number(1000 * found[name]["min"]) for found in measured.values()]] for name in names]
+    return _table(["piece", *map(str, measured)], rows)
 
 
 def _figure(figure: dict[str, Any] | None) -> str:

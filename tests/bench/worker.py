@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import batchio
-from tests.bench import cases, measure, micro
+from tests.bench import cases, measure, micro, pieces
 from tests.bench.peers import asynq
 
 PACKAGES = (
@@ -45,6 +45,7 @@ async def all_of(given: argparse.Namespace) -> dict[str, Any]:
         **await micro.loads(loop, scale),
         "sizes": await micro.sizes(loop, scale, given.most),
         "hold": await micro.hold(3, 100_000),
+        "pieces": await pieces.measured(scale),
         "memory": await micro.memory(loop),
         "batches": {"batchio": await cases.ours(), "asynq": cases.theirs()},
     }

@@ -362,6 +362,16 @@ async def test_a_hit_does_not_call_the_batch_function() -> None:
     assert source.batches == [[1, 2]]
 
 
+async def test_a_load_that_misses_is_answered_beside_a_load_many_that_hits() -> None:
+    """They leave in one batch; the cache answers some of it, and the batch function the rest."""
+    source = Source(MemoryCache())
+    await source.loader.load_many([2, 3])
+    await batchio.drain()
+    one, many = source.loader(1), source.loader.load_many([2, 3])
+    assert [await one, await many] == ["1 of batch 2", ["2 of batch 1", "3 of batch 1"]]
+    assert source.batches == [[2, 3], [1]]
+
+
 async def test_the_batch_function_is_called_with_the_misses_only() -> None:
     """The cache is asked once for all keys of a batch, and the batch function for those that it lacks, in order."""
     cache = Watched()

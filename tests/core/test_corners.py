@@ -419,6 +419,63 @@ async def test_a_scope_keeps_nothing_of_batches_that_others_made() -> None:
         assert alive() is None
 
 
+async def test_a_queue_that_is_never_empty_keeps_nothing_of_scopes_that_ended() -> None:
+    """There are always more keys waiting than one batch takes; the memos of those who were answered are free."""
+    held = Held(limits=Limits(max_batch_size=2, max_in_flight=1))
+    held.go.set()
+    answered: list[weakref.ref[Any]] = []
+
+    async def request(number: int) -> None:
+        with batchio.scope() as scope:
+            await held.loader(number)
+            answered.append(weakref.ref(scope))
+
+    async with asyncio.TaskGroup() as waiting:
+        for number in range(60):
+            waiting.create_task(request(number))
+            if number > 10:
+                await asyncio.sleep(0)
+        await held.left(10)
+        queue = asyncio.get_running_loop()._batchio_dispatcher.queues[held.loader._definition]  # type: ignore[attr-defined]
+        (group,) = queue.groups.values()
+        assert len(group.owners) == len(group.waiters) > 2
+    gc.collect()
+    assert len(answered) == 60
+    assert not any(scope() for scope in answered)
+
+
+@pytest.mark.parametrize("comparison", range(1, 9))
+async def test_keys_that_cannot_be_compared_hang_no_load_many(comparison: int) -> None:
+    """Whichever comparison raises, the caller of a load_many over several batches is answered or told."""
+
+    class Key:
+        left = 0
+
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __hash__(self) -> int:
+            return 0
+
+        def __eq__(self, other: object) -> bool:
+            if Key.left:
+                Key.left -= 1
+                if not Key.left:
+                    raise RuntimeError("these keys cannot be compared")
+            return isinstance(other, Key) and self.number == other.number
+
+    async def fetch(keys: list[Key]) -> dict[Key, int]:
+        return {key: key.number for key in keys}
+
+    loader = batchio.Loader(fetch, name="keys", limits=Limits(max_batch_size=1))
+    many = loader.load_many([Key(0), Key(1)])
+    Key.left = comparison
+    await asyncio.gather(many, return_exceptions=True)
+    Key.left = 0
+    await batchio.drain()
+    assert many.done()
+
+
 async def test_a_task_that_waits_in_a_gather_says_so() -> None:
     """The repr of a task names the gather, how many it waits for, and which one it is at; of loads alone, the load."""
     held = Held()

@@ -170,7 +170,7 @@ async def test_the_last_resort_answers_those_who_wait_and_nobody_twice() -> None
     loop = asyncio.get_running_loop()
     done, open_, another = (loop.create_future() for _ in range(3))
     done.set_result(1)
-    give_up([Several.fromkeys((done, open_)), another], error := ValueError("lost"))
+    give_up([Several((done, open_)), another], error := ValueError("lost"))
     assert done.result() == 1
     assert [type(future.exception()) for future in (open_, another)] == [ValueError] * 2
     assert open_.exception() is not another.exception()

@@ -67,7 +67,7 @@ MUTANTS = [
     Mutant(
         "an error is remembered",
         "batchio/_core/batch.py",
-        "                forgo(self._owners(), key, one)\n                if not one.done():",
+        "                forgo(self.owners, key, one)\n                if not one.done():",
         "                if not one.done():",
         "tests/core/test_scopes.py",
     ),
@@ -179,7 +179,7 @@ MUTANTS = [
     Mutant(
         "a load joins a group though its scope's own flight has its key",
         "batchio/_core/enqueue.py",
-        " or (first is not None and not stands(waiters, key, first))",
+        " or (first is not None and first not in group.owners)",
         "",
         "tests/core/test_corners.py",
     ),
