@@ -144,12 +144,20 @@ def key_statements(
         key_literals(column, whole=plan.whole.get(place, False), plain_backslash=plain_backslash)
         for place, column in enumerate(zip(*keys, strict=True) if several else (keys,))
     ]
-    texts = dict(zip(keys, zip(*columns, strict=True) if several else columns[0], strict=True))
     room = None if _surely_fit(plan, columns, max_bytes) else max_bytes
+    if not several and room is None and len(keys) <= plan.dialect.max_parameters and bytes not in set(map(type, keys)):
+        return [(_written(plan, columns[0]), list(keys))] if keys else [], []  # nearly always
+    texts = dict(zip(keys, zip(*columns, strict=True) if several else columns[0], strict=True))
     too_long = [] if room is None else [key for key, text in texts.items() if plan.overhead + plan.size(text) > room]
     for key in too_long:
         del texts[key]
     return [found for group in _groups(texts, several=several) for found in _cut(plan, group, room)], too_long
+
+
+def _written(plan: Plan, texts: list[str]) -> str:
+    """The one statement for keys of one column."""
+    head, tail = (part.replace("%%", "%") for part in (plan.head, plan.tail))
+    return f"{head}({','.join(texts)}){tail}"
 
 
 def _surely_fit(plan: Plan, columns: list[list[str]], max_bytes: int) -> bool:

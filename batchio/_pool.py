@@ -1,7 +1,8 @@
 """One event loop's connections to MySQL, through a pool of aiomysql's interface: whose turn it is, and what may return.
 
 This room knows no driver by name: a pool has `acquire`, `release` and `maxsize`, a connection `cursor`, `close`,
-`get_autocommit`, `get_transaction_status`, `server_status`, and `encoding` or `_encoding`.
+`get_autocommit`, `get_transaction_status`, `server_status`, and `encoding` or `_encoding`. One of ours has `idle`, too,
+which gives an open connection at once, or None.
 
 1. Nobody waits inside the pool: a semaphore of its size stands in front. aiomysql's `release` wakes nobody when the
    connection was closed meanwhile, and whoever waits inside then waits for ever.
@@ -212,6 +213,8 @@ class Connections:
 
     async def _acquired(self) -> Any:
         """Take a connection. In a pool of the service's own others wait too: look again, should a wake-up be lost."""
+        if self._own and (idle := self._pool.idle()) is not None:
+            return idle
         while True:
             try:
                 async with asyncio.timeout(self._connect_timeout):

@@ -222,6 +222,9 @@ _NOBODY: Any = object()  # stands for a key that was not asked: of a type that n
 
 def _all_asked(keys: Sequence[Any], found: Sequence[Any]) -> bool:
     """Whether every row's key was asked, type and all. The usual answer is yes, reached without a loop of ours."""
+    kinds = set(map(type, found))
+    if len(kinds) == 1 and tuple not in kinds and kinds == set(map(type, keys)):
+        return set(keys).issuperset(found)
     own = dict(zip(keys, keys, strict=True))
     asked = [own.get(key, _NOBODY) for key in found]
     if list(map(type, found)) != list(map(type, asked)):

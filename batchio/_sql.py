@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from types import GenericAlias
 from typing import Any
@@ -256,7 +256,7 @@ class Plan:
             size += more
         yield texts[start:]
 
-    @property
+    @cached_property
     def overhead(self) -> int:
         """The bytes of a statement without its values."""
         return len(self.statement(1).encode())

@@ -24,6 +24,7 @@ from batchio._core.errors import BatchAborted, BatchTimeout
 from batchio._database import BaseDatabase
 from batchio._literals import Params, filled, key_statements, value_literal
 from batchio._local import LoopLocal
+from batchio._packets import PacketReader
 from batchio._pool import Answer, Connections, Facts, Prepare, own
 from batchio._rows import row_class
 from batchio._sql import MYSQL, Plan
@@ -389,6 +390,41 @@ class _Server:
 def _aiomysql(server: _Server, pool_size: int, connect_timeout: float) -> Callable[[], Any]:
     """Give the function that makes a loop's pool; it opens nothing before it is asked for a connection."""
     import aiomysql  # type: ignore[import-untyped]  # noqa: PLC0415 - who brings a pool of asyncmy's need not have it
+    from aiomysql.connection import MySQLResult  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    class Result(MySQLResult):  # type: ignore[misc]
+        """aiomysql's, but that it reads the rows that have come by one loop of ours: see `_packets`."""
+
+        async def _read_rowdata_packet(self) -> None:
+            connection: Any = self.connection  # type: ignore[has-type]  # the driver sets it
+            rows: list[Any] = []
+            while True:
+                number = connection._next_seq_id
+                connection._next_seq_id = connection._reader.take_rows(rows, self.converters, number)
+                packet = await connection._read_packet()
+                if self._check_packet_is_eof(packet):
+                    break
+                rows.append(self._read_row_from_packet(packet))
+            self.connection = None
+            self.affected_rows, self.rows = len(rows), rows
+
+    class Connection(aiomysql.Connection):  # type: ignore[misc]
+        """aiomysql's, with results of ours."""
+
+        async def _connect(self) -> None:
+            await super()._connect()
+            self._reader: Any = PacketReader(self._reader)
+
+        async def _read_query_result(self, unbuffered: bool = False) -> None:
+            if unbuffered or not isinstance(self._reader, PacketReader):
+                await super()._read_query_result(unbuffered)
+                return
+            self._result = None
+            result = Result(self)
+            await result.read()
+            self._result, self._affected_rows = result, result.affected_rows
+            if result.server_status is not None:
+                self.server_status = result.server_status
 
     class Pool(aiomysql.Pool):  # type: ignore[misc]
         """aiomysql's, but that it opens connections outside its lock: a slow one holds up nobody for whom there is another.
@@ -396,7 +432,8 @@ def _aiomysql(server: _Server, pool_size: int, connect_timeout: float) -> Callab
         Nobody waits in here (rule 1 of `_pool`), so that there is nobody to wake and nothing to guard.
         """
 
-        async def _acquire(self) -> Any:
+        def idle(self) -> Any:
+            """Take a connection that is open already; None when there is none."""
             while self._free:
                 connection = self._free.pop()
                 reader = connection._reader
@@ -404,9 +441,21 @@ def _aiomysql(server: _Server, pool_size: int, connect_timeout: float) -> Callab
                     self._used.add(connection)
                     return connection
                 connection.close()
-            connection = await aiomysql.connect(echo=False, loop=self._loop, **self._conn_kwargs)
-            self._used.add(connection)
+            return None
+
+        async def _acquire(self) -> Any:
+            if (connection := self.idle()) is None:
+                connection = Connection(echo=False, loop=self._loop, **self._conn_kwargs)
+                await connection._connect()
+                self._used.add(connection)
             return connection
+
+        def release(self, connection: Any) -> Any:
+            if self._closing or connection.closed or connection.get_transaction_status():
+                return super().release(connection)
+            self._used.remove(connection)
+            self._free.append(connection)
+            return None  # and no task to wake those who do not wait
 
     def make() -> Any:
         return Pool(

@@ -18,19 +18,21 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from batchio._core.cache import BoundCache, Lookup
 from batchio._core.errors import BatchioError, BatchTimeout
 from batchio.memcached._breaker import Breaker
+from batchio.memcached._gets import Found, Get
 from batchio.memcached._keys import KeyEncoder
 from batchio.memcached._leases import Leasing
+from batchio.memcached._link import ServerId
 from batchio.memcached._ring import address, ring
-from batchio.memcached._server import Answers, Command, Server, ServerId, is_error, is_lost
+from batchio.memcached._server import Answers, Command, Server, is_error, is_lost
 from batchio.memcached._values import Codec, Format
-from batchio.memcached._wire import Item, Reply, delete, lease, store
+from batchio.memcached._wire import Reply, delete, lease, store
 
-T = TypeVar("T")
+P = TypeVar("P")
 
 log = logging.getLogger("batchio")
 
@@ -168,22 +170,21 @@ class MemcachedCache:
         return parts
 
     async def _each(
-        self, keys: Iterable[bytes], ask: Callable[[Server, list[bytes]], Any], *, always: bool = False
+        self, parts: Mapping[Server, P], ask: Callable[[Server, P], Any], *, always: bool = False
     ) -> BaseException | None:
-        """Ask each server about its own keys, all at once; gives the first error, which stopped none of the others.
+        """Ask each server about its own part, all at once; gives the first error, which stopped none of the others.
 
         Args:
-            keys: All keys.
-            ask: What to ask a server about its part of them.
+            parts: What each server is asked about.
+            ask: How a server is asked.
             always: Ask a server that is taken for down, too: a deletion must reach it as soon as it is back.
         """
-        parts = self._by_server(keys)
         told = [self._told(server, part, ask, always=always) for server, part in parts.items()]
         errors = [await told[0]] if len(told) == 1 else await asyncio.gather(*told)
         return next((error for error in errors if error is not None), None)
 
     async def _told(
-        self, server: Server, part: list[bytes], ask: Callable[[Server, list[bytes]], Any], *, always: bool
+        self, server: Server, part: P, ask: Callable[[Server, P], Any], *, always: bool
     ) -> BaseException | None:
         """Wait for a server's answer; say in the log when it stops to answer, and when it does again."""
         breaker = self._breakers[server]
@@ -238,23 +239,21 @@ class _BoundMemcached:
         self._said: set[str] = set()
 
     async def get_many(self, keys: Sequence[Any]) -> Lookup[Any, Any]:
-        asked = self._encoded(keys)
         found: Lookup[Any, Any] = Lookup()
         leasing: list[Leasing] = []
 
-        async def ask(server: Server, part: list[bytes]) -> None:
-            missing = self._sort(asked, part, await server.get(part), found)
+        async def ask(server: Server, part: _Line) -> None:
+            missing = self._sort(part, await server.get(Get(part.raws, self._codec.flags, self)), found)
             if missing:
                 # Asked again, it would meet a placeholder of its own, and wait for itself.
                 answering = server.send([Command(lease(raw, LEASE_SECONDS), again=delete(raw)) for raw in missing])
-                leasing.append(Leasing(server, missing, answering, self._cache._orphans[server]))
+                leasing.append(Leasing(server, list(missing), answering, self._cache._orphans[server]))
                 await asyncio.wait([answering])  # which does not cancel it: leases must not be lost with their asker
-                self._sort_leases(asked, missing, answering.result()[0], found)
+                self._sort_leases(missing, answering.result()[0], found)
 
         given = False
         try:
-            if asked:
-                await self._cache._each(asked, ask)
+            await self._cache._each(self._lines(keys), ask)
             given = True
         finally:
             for one in leasing:
@@ -282,7 +281,7 @@ class _BoundMemcached:
                 await server.run([self._fill(raw, held[raw][0], None, ttl) for raw in refused])
 
         if held:
-            await self._cache._each(held, ask)
+            await self._cache._each(self._cache._by_server(held), ask)
 
     async def set_many(self, values: Mapping[Any, Any], ttl: float | None) -> None:
         written = {raw: self._written(values[key]) for raw, key in self._encoded(values).items()}
@@ -294,16 +293,28 @@ class _BoundMemcached:
                 _confirm(server, (await server.run([Command(delete(raw)) for raw in refused])).replies)
 
         if written:
-            _raise(await self._cache._each(written, ask, always=True))
+            _raise(await self._cache._each(self._cache._by_server(written), ask, always=True))
 
     async def delete_many(self, keys: Sequence[Any]) -> None:
         async def ask(server: Server, part: list[bytes]) -> None:
             _confirm(server, (await server.run([Command(delete(raw)) for raw in part])).replies)
 
         if asked := self._encoded(keys):
-            _raise(await self._cache._each(asked, ask, always=True))
+            _raise(await self._cache._each(self._cache._by_server(asked), ask, always=True))
 
     # -- keys and values ---------------------------------------------------------------------------------------------
+
+    def _lines(self, keys: Sequence[Any]) -> dict[Server, _Line]:
+        """Keys as `get` takes them, by the server that holds them."""
+        servers = self._cache._servers
+        if len(servers) == 1 and keys:
+            try:
+                return {servers[0]: _Line(self._keys.line(keys), keys)}
+            except (TypeError, ValueError):  # one of them cannot be sent
+                pass
+        asked = self._encoded(keys)
+        parts = self._cache._by_server(asked).items()
+        return {server: _Line(b" ".join(part), [asked[raw] for raw in part]) for server, part in parts if part}
 
     def _encoded(self, keys: Collection[Any]) -> dict[bytes, Any]:
         """Keys by what memcached calls them; those without a safe form are left out: they never were in it."""
@@ -351,32 +362,33 @@ class _BoundMemcached:
 
     # -- what a lookup found -----------------------------------------------------------------------------------------
 
-    def _sort(
-        self, asked: Mapping[bytes, Any], part: Sequence[bytes], items: Mapping[bytes, Item], found: Lookup[Any, Any]
-    ) -> list[bytes]:
+    def _sort(self, part: _Line, came: Found, found: Lookup[Any, Any]) -> dict[bytes, Any]:
         """Take down the hits, and the keys that somebody is filling; gives those that are neither."""
-        hits, decode, flags, missing = found.hits, self._codec.decode, self._codec.flags, []
-        for raw in part:
-            item = items.get(raw)
-            if item is None:
-                missing.append(raw)
-            elif item[0] == flags:
-                try:
-                    hits[asked[raw]] = decode(item[1])
-                except ValueError:  # msgspec's errors are ValueErrors; somebody else's bytes
-                    missing.append(raw)
-            elif item[1]:
-                missing.append(raw)  # another version's
+        if isinstance(came, list):  # nothing but hits
+            try:
+                found.hits.update(zip(part.keys, map(self._codec.decode, came), strict=True))
+            except ValueError:  # msgspec's errors are ValueErrors; somebody else's bytes
+                came = {raw: (self._codec.flags, data) for raw, data in zip(part.split(), came, strict=True)}
             else:
-                found.filling.append(asked[raw])
+                return {}
+        missing, filling = {}, found.filling
+        for raw, key in zip(part.split(), part.keys, strict=True):
+            flags, data = came.get(raw, _NOTHING)
+            if flags == self._codec.flags:
+                try:
+                    found.hits[key] = self._codec.decode(data)
+                except ValueError:
+                    missing[raw] = key
+            elif data or flags is None:
+                missing[raw] = key  # another version's, or nothing
+            else:
+                filling.append(key)
         return missing
 
-    def _sort_leases(
-        self, asked: Mapping[bytes, Any], missing: Sequence[bytes], answers: Answers, found: Lookup[Any, Any]
-    ) -> None:
+    def _sort_leases(self, missing: Mapping[bytes, Any], answers: Answers, found: Lookup[Any, Any]) -> None:
         """Take down the leases that we got; some keys may have been filled in the meantime, or be somebody else's."""
-        for raw, reply in zip(missing, answers.replies, strict=True):
-            key, cas = asked[raw], reply.flag(b"c")
+        for (raw, key), reply in zip(missing.items(), answers.replies, strict=True):
+            cas = reply.flag(b"c")
             if reply.flag(b"k") != raw or cas is None:
                 continue  # the server is out of memory, say: a miss without a lease
             if reply.data and self._hit(key, reply, found):
@@ -394,6 +406,19 @@ class _BoundMemcached:
         except ValueError:
             return False
         return True
+
+
+_NOTHING = (None, b"")
+
+
+class _Line(NamedTuple):
+    """Keys that one server is asked for: as it names them, with a space between two, and as they are."""
+
+    raws: bytes
+    keys: Sequence[Any]
+
+    def split(self) -> list[bytes]:
+        return self.raws.split(b" ")
 
 
 def _confirm(server: Server, replies: Iterable[Reply]) -> None:

@@ -24,6 +24,7 @@ from batchio._core.cache import base_of
 
 LONGEST = 250  # bytes: memcached's own limit
 _ROOM_FOR_KEYS = 100  # bytes that a loader's name leaves to its keys
+_SHORT = 10 ** (_ROOM_FOR_KEYS - 1)  # smaller ints fit there, with a sign
 
 _SAFE = "!$&*+-.:;<=>?@[]^_`{|}~"  # in names and strings; not the signs that join: / ' , ( ) # %
 
@@ -39,6 +40,7 @@ class KeyEncoder:
     def __init__(self, prefix: str, name: str) -> None:
         start = f"{_escaped(prefix)}/{_escaped(name)}/" if prefix else f"{_escaped(name)}/"  # "a" "bc" is not "ab" "c"
         self._start = start if len(start) <= LONGEST - _ROOM_FOR_KEYS else f"#{_digest(start)}/"
+        self._between = f" {self._start}"
 
     def one(self, key: Any) -> bytes:
         """Encode a key.
@@ -51,17 +53,24 @@ class KeyEncoder:
             text = f"#{_digest(text)}"
         return f"{self._start}{text}".encode()
 
+    def line(self, keys: Collection[Any]) -> bytes:
+        """Encode keys, as `get` takes them: in one line, with a space between two.
+
+        Raises:
+            TypeError, ValueError: One of them has no safe form.
+        """
+        # Nearly all keys are ints, and this is on the path of every lookup: C writes a list of them in half the time.
+        if set(map(type, keys)) == {int} and min(keys) > -_SHORT and max(keys) < _SHORT:
+            return f"{self._start}{str(list(keys))[1:-1].replace(', ', self._between)}".encode()
+        return b" ".join(map(self.one, keys))
+
     def many(self, keys: Collection[Any]) -> dict[bytes, Any]:
         """Encode keys; gives each under its encoded form.
 
         Raises:
             TypeError, ValueError: One of them has no safe form.
         """
-        if set(map(type, keys)) == {int}:  # nearly all keys are, and this is on the path of every lookup
-            raws = f"{self._start}{f' {self._start}'.join(map(str, keys))}".encode().split(b" ")
-            if max(map(len, raws)) <= LONGEST:
-                return dict(zip(raws, keys, strict=True))
-        return {self.one(key): key for key in keys}
+        return dict(zip(self.line(keys).split(b" "), keys, strict=True)) if keys else {}
 
 
 def _literal(key: Any) -> str:

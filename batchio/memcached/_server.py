@@ -1,14 +1,14 @@
-"""One memcached server: its connections, and the two queues in which requests wait for the tick. Imports aiomcache.
+"""One memcached server: its connections, its lookups, and the queue of its commands. Imports aiomcache.
 
-1. What all loaders ask in one tick travels together: requests are keys of two loaders of our own, so they leave as every
-   load does, in a task that no caller can cancel, with a bounded number under way and a time limit. One of the two
-   reads values; the other sends commands (leases, fills, deletions), so that a large fill holds no page up.
-2. A key of such a loader is a whole request, not one of its keys: to queue a thousand keys costs what one costs.
-3. A connection serves one batch at a time, and goes back only when its reply was read to the last byte. Whatever else
+1. What all loaders ask in one tick travels together, in work that no caller can cancel, with a bounded number of
+   exchanges under way and a time limit. Lookups have a room of their own, `_gets`; commands (leases, fills, deletions)
+   are keys of a loader of our own, so they leave as every load does, and a large fill holds no page up.
+2. A key of that loader is a whole request, not one of its commands: to queue a thousand costs what one costs.
+3. A connection serves one exchange at a time, and goes back only when its reply was read to the last byte. Whatever else
    happens (time is over, a line makes no sense) it is thrown away: whose bytes come next, nobody knows.
 4. Of aiomcache we use what opens connections. Its client gives a cancelled call's connection to the next caller, its
    simple commands spin when the server closes, and its pool forgets who waits; here nobody waits for a connection,
-   for the queues let no more batches go than there may be connections.
+   for no more exchanges are under way than there may be connections.
 5. A connection that was idle may be dead, of a server that was restarted meanwhile: then one fresh one is tried.
 """
 
@@ -16,44 +16,30 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
-from typing import Any, TypeAlias, TypeVar
+from itertools import islice
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from aiomcache.pool import Connection, MemcachePool
+from aiomcache.pool import MemcachePool
 
 from batchio._core.errors import BatchAborted, BatchioError
 from batchio._core.loader import Loader
 from batchio._core.options import Limits
 from batchio._local import LoopLocal
-from batchio.memcached._wire import Feed, Item, ItemsReader, RepliesReader, Reply, StatsReader, WireError, get_requests
+from batchio.memcached._gets import Found, Get, Gets
+from batchio.memcached._link import Link, ServerId
+from batchio.memcached._wire import RepliesReader, Reply, StatsReader, WireError
 
 T = TypeVar("T")
 
-_PIECE = 256 * 1024  # bytes that are read at once, and written before we wait for the server to take them
 _UNLIMITED = 1_000_000  # connections, for aiomcache's pool: the queues bound them
 _LOST = Reply(b"NF")
 
-ServerId: TypeAlias = tuple[bytes | None, int]
 
-
-class Get:
-    """A request for the values of some keys. Compared by identity: two requests for equal keys are two."""
-
-    __slots__ = ("keys",)
-
-    def __init__(self, keys: Collection[bytes]) -> None:
-        self.keys = keys
-
-    def __repr__(self) -> str:
-        return f"<get {len(self.keys)} keys>"
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """A meta command, whole; with `only_at`, for a server's process that gave a number which others give again.
 
     `again` stands for it where it may have been done already, and its answer was lost with the connection.
@@ -84,50 +70,20 @@ class Answers:
     server: ServerId
 
 
-class Link:
-    """An open connection, and the process that it leads to."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self.server: ServerId = (None, 0)
-
-    def usable(self) -> bool:
-        """Whether it is open as far as this side knows, and nothing came that nobody asked for."""
-        reader, writer = self._connection
-        unasked = getattr(reader, "_buffer", b"")
-        return not (unasked or reader.at_eof() or reader.exception() or writer.is_closing())
-
-    async def talk(self, request: bytes, feed: Feed) -> None:
-        """Send a request and read its reply, to the last byte."""
-        reader, writer = self._connection
-        for start in range(0, len(request), _PIECE):
-            writer.write(request[start : start + _PIECE])
-            await writer.drain()
-        while True:
-            piece = await reader.read(_PIECE)
-            if not piece:
-                raise ConnectionResetError("the server closed the connection")
-            if feed(piece):
-                return
-
-    def drop(self) -> None:
-        """Close it at once; what is still to be sent is not sent."""
-        self._connection.writer.transport.abort()
-
-
 class Pool(MemcachePool):
     """The connections to one server on one loop."""
 
-    def __init__(self, host: str, port: int, conn_args: Mapping[str, Any]) -> None:
+    def __init__(self, host: str, port: int, conn_args: Mapping[str, Any], timeout: float, connections: int) -> None:
         super().__init__(host, port, minsize=1, maxsize=_UNLIMITED, conn_args=conn_args)
         self._free: list[Link] = []  # the last one used is at the end, and used first
         self._open = True
+        self.gets = Gets(self, f"memcached {host}:{port}", timeout, connections)
 
     def idle(self) -> Link | None:
         """Take a connection that is open already."""
         while self._free:
             link = self._free.pop()
-            if link.usable():
+            if link.usable:
                 return link
             link.drop()
         return None
@@ -137,7 +93,7 @@ class Pool(MemcachePool):
         connection = await self._create_new_conn()
         if connection is None:  # aiomcache's answer when its pool is full, which it never is
             raise ConnectionError("no connection")
-        link = Link(connection)
+        link = Link(*connection)
         try:
             link.server = await _who(link)
         except BaseException:
@@ -157,11 +113,34 @@ class Pool(MemcachePool):
         while self._free:
             self._free.pop().drop()
 
+    async def lend(self, ask: Callable[[Link], Awaitable[T]], again: Callable[[Link], Awaitable[T]] | None = None) -> T:
+        """Ask over an idle connection, or over a fresh one where there is none; `again` where the idle one was dead."""
+        link = self.idle()
+        if link is None:
+            return await _lent(self, await self.connect(), ask)
+        try:
+            return await _lent(self, link, ask)
+        except WireError:
+            raise
+        except OSError:
+            self.drop_idle()  # they lead where this one led
+        return await _lent(self, await self.connect(), again or ask)
+
     async def close(self) -> None:
         """Close all connections; those in use are closed when they come back."""
         self._open = False
         self.drop_idle()
         await asyncio.sleep(0)  # transports close in the next pass
+
+
+async def _lent(pool: Pool, link: Link, ask: Callable[[Link], Awaitable[T]]) -> T:
+    try:
+        answer = await ask(link)
+    except BaseException:
+        link.drop()
+        raise
+    pool.give_back(link)
+    return answer
 
 
 async def _who(link: Link) -> ServerId:
@@ -195,20 +174,17 @@ class Server:
 
     def __init__(self, host: str, port: int, *, timeout: float, connections: int, conn_args: Mapping[str, Any]) -> None:
         self.name = f"memcached {host}:{port}"
-        self._pools = LoopLocal(partial(Pool, host, port, conn_args))
-        limits = Limits(max_in_flight=connections, timeout=timeout)
-        self._gets: Loader[Get, dict[bytes, Item]] = Loader(
-            _reading(self._pools), name=self.name, limits=limits, memo=False
-        )
+        self._pools = LoopLocal(partial(Pool, host, port, conn_args, timeout, connections))
         self._commands: Loader[Commands, Answers] = Loader(
-            _commanding(self._pools), name=f"{self.name} commands", limits=limits, memo=False
+            _commanding(self._pools),
+            name=f"{self.name} commands",
+            limits=Limits(max_in_flight=connections, timeout=timeout),
+            memo=False,
         )
 
-    async def get(self, keys: Collection[bytes]) -> Mapping[bytes, Item]:
-        """Ask for keys; gives what is there of them, and maybe of others."""
-        # load_many, for it is no mistake here to await one after another, which a hint would say of load
-        (found,) = await self._gets.load_many([Get(keys)])
-        return found
+    def get(self, request: Get) -> asyncio.Future[Found]:
+        """Ask for keys."""
+        return self._pools.get().gets.ask(request)
 
     async def run(self, commands: Iterable[Command]) -> Answers:
         """Run commands; gives their replies, in order."""
@@ -244,65 +220,33 @@ def is_lost(done: asyncio.Future[Any]) -> bool:
 Pools: TypeAlias = LoopLocal[Pool]
 
 
-def _reading(pools: Pools) -> Callable[[list[Get]], Any]:
-    """The batch function of what is read."""
-
-    async def read(requests: list[Get]) -> dict[Get, dict[bytes, Item]]:
-        keys = requests[0].keys
-        if len(requests) > 1:
-            keys = dict.fromkeys(chain.from_iterable(request.keys for request in requests))
-        request = b"".join(get_requests(keys))
-
-        async def ask(link: Link) -> dict[bytes, Item]:
-            reader = ItemsReader(keys)
-            await link.talk(request, reader.feed)
-            return reader.found
-
-        return dict.fromkeys(requests, await _connected(pools.get(), ask, ask))
-
-    return read
-
-
 def _commanding(pools: Pools) -> Callable[[list[Commands]], Any]:
     """The batch function of commands."""
 
     async def command(requests: list[Commands]) -> dict[Commands, Answers]:
         async def ask(link: Link, *, again: bool = False) -> dict[Commands, Answers]:
-            sent = [one for request in requests for one in request.commands if one.only_at in (None, link.server)]
+            commands = [one for request in requests for one in request.commands]
+            sent = [one for one in commands if one.only_at in (None, link.server)]
             reader = RepliesReader(len(sent))
             if sent:
                 lines = [(again and one.again) or one.request for one in sent]
                 await link.talk(b"".join(lines), reader.feed)
-            replies = dict(zip(map(id, sent), reader.replies, strict=True))
-            return {
-                request: Answers([replies.get(id(one), _LOST) for one in request.commands], link.server)
-                for request in requests
-            }
+            return _answers(requests, _aligned(commands, sent, reader.replies), link.server)
 
-        return await _connected(pools.get(), ask, partial(ask, again=True))
+        return await pools.get().lend(ask, partial(ask, again=True))
 
     return command
 
 
-async def _connected(pool: Pool, ask: Callable[[Link], Awaitable[T]], again: Callable[[Link], Awaitable[T]]) -> T:
-    """Ask over an idle connection, or over a fresh one where there is none; `again` where the idle one was dead."""
-    link = pool.idle()
-    if link is None:
-        return await _lent(pool, await pool.connect(), ask)
-    try:
-        return await _lent(pool, link, ask)
-    except WireError:
-        raise
-    except OSError:
-        pool.drop_idle()  # they lead where this one led
-    return await _lent(pool, await pool.connect(), again)
+def _aligned(commands: Sequence[Command], sent: Sequence[Command], replies: Sequence[Reply]) -> Sequence[Reply]:
+    """A reply for each command, also for those that were not sent."""
+    if len(sent) == len(commands):
+        return replies
+    by_command = dict(zip(map(id, sent), replies, strict=True))
+    return [by_command.get(id(one), _LOST) for one in commands]
 
 
-async def _lent(pool: Pool, link: Link, ask: Callable[[Link], Awaitable[T]]) -> T:
-    try:
-        answer = await ask(link)
-    except BaseException:
-        link.drop()
-        raise
-    pool.give_back(link)
-    return answer
+def _answers(requests: Sequence[Commands], replies: Iterable[Reply], server: ServerId) -> dict[Commands, Answers]:
+    """Give each request its own replies."""
+    rest = iter(replies)
+    return {request: Answers(list(islice(rest, len(request.commands))), server) for request in requests}

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 KEYS_PER_GET = 10_000  # a command's line is buffered whole by the server: 250 bytes a key at most
@@ -43,14 +43,18 @@ class Reply(NamedTuple):
 # ------------------------------------------------------------------------------------------------ requests
 
 
-def get_requests(keys: Collection[bytes]) -> Iterator[bytes]:
-    """The commands that ask for keys: one, unless they are very many."""
-    if len(keys) <= KEYS_PER_GET:
-        yield b"get %b\r\n" % b" ".join(keys)
-        return
-    listed = list(keys)
-    for start in range(0, len(keys), KEYS_PER_GET):
-        yield b"get %b\r\n" % b" ".join(listed[start : start + KEYS_PER_GET])
+def get_request(line: bytes) -> bytes:
+    """The commands that ask for the keys of a line, with a space between two: one command, unless they are very many."""
+    if line.count(b" ") < KEYS_PER_GET:
+        return b"get %b\r\n" % line
+    keys = line.split(b" ")
+    starts = range(0, len(keys), KEYS_PER_GET)
+    return b"".join([b"get %b\r\n" % b" ".join(keys[start : start + KEYS_PER_GET]) for start in starts])
+
+
+def hit_heads(line: bytes, flags: bytes) -> bytes:
+    """What stands above the values when all keys of a line are hits, in their order: with %d for the length of each."""
+    return b"VALUE %b %b %%d" % (line.replace(b"%", b"%%").replace(b" ", b" %b %%d\r\nVALUE " % flags), flags)
 
 
 def lease(key: bytes, seconds: int) -> bytes:
@@ -73,15 +77,20 @@ def delete(key: bytes, cas: bytes | None = None) -> bytes:
 
 
 class ItemsReader:
-    """Reads the replies of `get` commands into `found`: what came under which key.
+    """Reads the replies of `get` commands: into `values` when each key came under the flags that were expected, else
+    into `found`, what came under which key.
 
     Args:
-        asked: The keys that were asked for.
+        line: The keys that were asked for, with a space between two.
+        heads: What is expected above their values, as `hit_heads` gives it.
     """
 
-    def __init__(self, asked: Collection[bytes]) -> None:
+    def __init__(self, line: bytes, heads: bytes = b"") -> None:
+        self.values: list[bytes] | None = None
         self.found: dict[bytes, Item] = {}
-        self._asked = asked
+        self._line = line
+        self._count = line.count(b" ") + 1
+        self._heads = b"" if self._count > KEYS_PER_GET else heads  # else there are several ENDs
         self._pieces: list[bytes] = []
         self._begun = False  # its first line was seen, and is one
 
@@ -92,33 +101,44 @@ class ItemsReader:
         always, and C splits it in a third of the time that a loop of ours takes to find its way.
         """
         self._pieces.append(piece)
-        if not self._begun:
-            self._begun = _check_start(b"".join(self._pieces))
         end = piece if len(piece) >= len(_END) else b"".join(self._pieces[-len(_END) :])
-        if not end.endswith(_END):
-            return False
-        reply = b"".join(self._pieces)
-        if not (self._split(reply) or self._walk(reply)):
+        if end.endswith(_END):
+            reply = b"".join(self._pieces)
+            lines = reply.split(b"\r\n")
+            if self._as_expected(lines) or self._found_in(reply, lines):
+                return True
             self._pieces = [reply]
+        self._begun = self._begun or _check_start(b"".join(self._pieces))
+        return False
+
+    def _as_expected(self, lines: list[bytes]) -> bool:
+        """Read a reply of nothing but hits, with no line break in a value: it is what we would have written ourselves."""
+        if not self._heads or len(lines) != 2 * self._count + 2 or lines[-2] != b"END":
             return False
-        if not self.found.keys() <= set(self._asked):
+        values = lines[1:-2:2]
+        if b"\r\n".join(lines[:-2:2]) != self._heads % tuple(map(len, values)):
+            return False
+        self.values = values
+        return True
+
+    def _found_in(self, reply: bytes, lines: list[bytes]) -> bool:
+        """Read any reply; False when it is not whole."""
+        self._begun = self._begun or _check_start(reply)
+        if not (self._split(lines) or self._walk(reply)):
+            return False
+        if not self.found.keys() <= set(self._line.split(b" ")):
             raise WireError("a value came for a key that nobody asked for")
         return True
 
-    def _split(self, reply: bytes) -> bool:
-        """Read a reply whose values hold nothing that looks like protocol: the length of each one proves it."""
-        if len(self._asked) > KEYS_PER_GET:  # several ENDs
-            return False
-        if reply == _END:
-            return True
-        if not reply.endswith(b"\r\n" + _END):
+    def _split(self, lines: list[bytes]) -> bool:
+        """Read a reply that has no line break in a value: the length of each one proves it."""
+        if self._count > KEYS_PER_GET or lines[-2] != b"END":
             return False
         found: dict[bytes, Item] = {}
         try:
-            for part in reply[len(_VALUE) : -len(_END) - 2].split(b"\r\n" + _VALUE):
-                head, _, data = part.partition(b"\r\n")
-                key, flags, length = head.split(b" ")
-                if int(length) != len(data):
+            for head, data in zip(lines[:-2:2], lines[1:-2:2], strict=True):
+                word, key, flags, length = head.split(b" ")
+                if int(length) != len(data) or word != b"VALUE":
                     return False
                 found[key] = (flags, data)
         except ValueError:
@@ -128,7 +148,7 @@ class ItemsReader:
 
     def _walk(self, reply: bytes) -> bool:
         """Read any reply, value by value; False when it is not whole."""
-        ends, position = -(-len(self._asked) // KEYS_PER_GET), 0
+        ends, position = -(-self._count // KEYS_PER_GET), 0
         while ends:
             if reply.startswith(_END, position):
                 ends -= 1
@@ -152,11 +172,16 @@ class ItemsReader:
 
 def _check_start(reply: bytes) -> bool:
     """Refuse what no more bytes could make values of, or an end; True when a line is there."""
-    line, newline, _ = reply.partition(b"\r\n")
-    fits = any(line.startswith(start) or start.startswith(reply) for start in (_VALUE, _END[:3]))
-    if not fits or (newline and line != _END[:3] and not _HEAD.match(reply)) or len(line) > _LONGEST_LINE:
+    start = reply[: _LONGEST_LINE + 2]
+    line, newline, _ = start.partition(b"\r\n")
+    fits = any(line.startswith(word) or word.startswith(start) for word in (_VALUE, _END[:3]))
+    if not fits or (newline and line != _END[:3] and not _HEAD.match(start)) or len(line) > _LONGEST_LINE:
         raise WireError(f"came {line[:80]!r}, where a value or END was expected")
     return bool(newline)
+
+
+_DONE = b"HD\r\n"
+_HD = Reply(b"HD", [])
 
 
 class RepliesReader:
@@ -169,7 +194,8 @@ class RepliesReader:
 
     def feed(self, piece: bytes) -> bool:
         """Take a piece of the replies; True when all are there."""
-        rest, position = self._rest + piece, 0
+        rest = self._rest + piece
+        position = self._take_done(rest)
         while len(self.replies) < self._count:
             reply, position = _reply(rest, position)
             if reply is None:
@@ -180,6 +206,15 @@ class RepliesReader:
         if whole and self._rest:
             raise WireError(f"{len(self._rest)} bytes came after the replies")
         return whole
+
+    def _take_done(self, rest: bytes) -> int:
+        """Take replies of which each says that it was done, as nearly all to stores and deletions are; gives their end."""
+        count = len(rest) // len(_DONE)
+        end = count * len(_DONE)
+        if len(self.replies) + count > self._count or rest[:end] != _DONE * count:
+            return 0
+        self.replies += [_HD] * count
+        return end
 
 
 _REFUSALS = (b"SERVER_ERROR", b"CLIENT_ERROR", b"ERROR")

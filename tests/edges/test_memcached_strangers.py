@@ -164,7 +164,7 @@ async def test_bytes_that_nobody_asked_for_end_an_idle_connection() -> None:
         (server,) = mc._servers
         pool = server._pools.get()
         for link in pool._free:
-            link._connection.reader.feed_data(b"END\r\n")
+            link.data_received(b"END\r\n")
         assert (await keys.get_many([1])).hits == {}
         assert stranger.connections > before
 

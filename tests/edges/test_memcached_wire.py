@@ -49,7 +49,7 @@ def outcome(reader: Any, result: Callable[[Any], Any], pieces: Iterable[bytes]) 
 
 
 def items(asked: Iterable[bytes], pieces: Iterable[bytes]) -> Outcome:
-    return outcome(ItemsReader(list(asked)), lambda reader: reader.found, pieces)
+    return outcome(ItemsReader(b" ".join(asked)), lambda reader: reader.found, pieces)
 
 
 def replies(count: int, pieces: Iterable[bytes]) -> Outcome:
@@ -98,7 +98,7 @@ def test_more_keys_than_one_command_takes_end_more_than_once(monkeypatch: pytest
     """A reply to several commands is whole at its last END: none before ends it, wherever the reply is cut."""
     monkeypatch.setattr(_wire, "KEYS_PER_GET", 2)
     asked = [b"a", b"b", b"c", b"d", b"e"]
-    assert list(_wire.get_requests(asked)) == [b"get a b\r\n", b"get c d\r\n", b"get e\r\n"]
+    assert _wire.get_request(b" ".join(asked)) == b"get a b\r\nget c d\r\nget e\r\n"
     for held in itertools.product([True, False], repeat=5):
         here = [value(key, b"\r\nEND\r\n") if there else b"" for key, there in zip(asked, held, strict=True)]
         reply = here[0] + here[1] + b"END\r\n" + here[2] + here[3] + b"END\r\n" + here[4] + b"END\r\n"
@@ -110,8 +110,8 @@ def test_more_keys_than_one_command_takes_end_more_than_once(monkeypatch: pytest
 def test_the_border_of_one_command_is_where_it_is() -> None:
     """10,000 keys are one command, one more makes two."""
     keys = [b"%d" % number for number in range(_wire.KEYS_PER_GET + 1)]
-    assert len(list(_wire.get_requests(keys[:-1]))) == 1
-    assert b"".join(_wire.get_requests(keys)).count(b"get ") == 2
+    assert _wire.get_request(b" ".join(keys[:-1])).count(b"get ") == 1
+    assert _wire.get_request(b" ".join(keys)).count(b"get ") == 2
     assert items(keys[:-1], [b"END\r\n"]) == {}
     assert items(keys, [b"END\r\n"]) == "not whole"
     assert items(keys, [value(b"1", b"x") + b"END\r\n"]) == "not whole"
@@ -169,7 +169,7 @@ def test_cuts_never_change_what_rubbish_is(reply: bytes, data: st.DataObject) ->
     """Bytes that are a reply when they come at once are that reply in pieces, and others never become one."""
     place = data.draw(st.integers(0, len(reply)))
     at_once = items([b"a"], [reply])
-    in_two = ItemsReader([b"a"])
+    in_two = ItemsReader(b"a")
     try:
         whole = [in_two.feed(piece) for piece in (reply[:place], reply[place:]) if piece]
     except WireError:
@@ -186,6 +186,77 @@ def test_rubbish_without_an_end_is_refused_early() -> None:
         for size in (1, 1000, 300_000):
             pieces = (rubbish[place : place + size] for place in range(0, 4000, size))
             assert items([b"a"], pieces) == "refused"
+
+
+# --- what get is answered when all keys are there --------------------------------------------------------------------
+
+
+def hits(asked: list[bytes], pieces: Iterable[bytes], flags: bytes = b"7") -> Outcome:
+    """What a reader that expects nothing but hits makes of a reply: values in order, or what was found."""
+    line = b" ".join(asked)
+    reader = ItemsReader(line, _wire.hit_heads(line, flags))
+    return outcome(reader, lambda reader: reader.found if reader.values is None else reader.values, pieces)
+
+
+PLAIN = [data for data in HOSTILE if b"\r\n" not in data]
+KEYS = [b"a", b"%d", b"a%20b", b"%"]  # a key may hold what means something where lengths are written
+
+
+def test_a_reply_of_nothing_but_hits_is_read_as_values_in_order() -> None:
+    """However it is cut, when each key came under the flags that were expected and no value has a line break."""
+    for one, other in itertools.product(PLAIN, PLAIN):
+        reply = value(b"%d", one) + value(b"a%20b", other) + b"END\r\n"
+        for pieces in cuts(reply):
+            assert hits([b"%d", b"a%20b"], pieces) == [one, other]
+
+
+@given(
+    st.lists(st.sampled_from(KEYS), unique=True, min_size=1),
+    st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(HOSTILE), st.sampled_from([b"7", b"0"])), max_size=4),
+    st.data(),
+)
+def test_what_is_expected_changes_nothing_of_what_is_found(
+    asked: list[bytes], came: list[tuple[bytes, bytes, bytes]], data: st.DataObject
+) -> None:
+    """Hits, misses, other flags, line breaks, keys of nobody, in any order and any cut: the same values, or refused."""
+    reply = b"".join(value(key, one, flags) for key, one, flags in came) + b"END\r\n"
+    places = sorted(data.draw(st.sets(st.integers(1, len(reply) - 1), max_size=4)))
+    pieces = [reply[start:end] for start, end in itertools.pairwise([0, *places, len(reply)])]
+    found = hits(asked, pieces)
+    if isinstance(found, list):
+        found = {key: (b"7", one) for key, one in zip(asked, found, strict=True)}
+    assert found == items(asked, pieces)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        value(b"b", b"x") + value(b"a", b"y") + b"END\r\n",
+        value(b"a", b"x") + value(b"a", b"y") + b"END\r\n",
+        value(b"a", b"x") + value(b"b", b"y", b"8") + b"END\r\n",
+        value(b"a", b"x") + value(b"b", b"y\r\nz") + b"END\r\n",
+        value(b"a", b"x\r\nEND") + b"END\r\n",
+        value(b"a", b"x") + b"END\r\n",
+    ],
+)
+def test_other_replies_are_not_taken_for_hits(reply: bytes) -> None:
+    """Another order, a key twice, other flags, a line break in a value, a miss: they are looked at one by one."""
+    assert isinstance(hits([b"a", b"b"], [reply]), dict)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"VALUE a 7 2\r\nx\r\nVALUE b 7 0\r\ny\r\nEND\r\n",
+        b"VALUE a 7 1\r\nx\r\nVALUE b 7 1\r\ny\r\nxEND\r\n",
+        b"VALUE a 7 1\r\nx\r\nVALUE b 7 1 1\r\ny\r\nEND\r\n",
+        b"VALUE a 7 1\r\nx\r\nVALUX b 7 1\r\ny\r\nEND\r\n",
+        b"VALUE a 7\r\nx\r\n1 VALUE b 7 1\r\ny\r\nEND\r\n",
+    ],
+)
+def test_a_reply_that_only_resembles_hits_is_none(reply: bytes) -> None:
+    """Lengths and heads must be right, each one."""
+    assert hits([b"a", b"b"], [reply]) in ("refused", "not whole")
 
 
 # --- what meta commands are answered --------------------------------------------------------------------------------
@@ -210,6 +281,15 @@ def test_answers_are_read_the_same_however_they_are_cut(several: list[tuple[byte
     expected = [reply for _, reply in several]
     for pieces in cuts(b"".join(raw for raw, _ in several)):
         assert replies(len(several), pieces) == expected
+
+
+def test_many_commands_that_were_done_are_many_answers() -> None:
+    """Also in pieces, and none too many."""
+    done = b"HD\r\n"
+    for pieces in ([done * 3], [done, done * 2], [done * 2 + b"H", b"D\r\n"]):
+        assert replies(3, pieces) == [Reply(b"HD", [])] * 3
+    assert replies(3, [done, done * 3]) == "refused"
+    assert replies(3, [done * 4]) == "refused"
 
 
 def test_a_part_of_the_answers_is_not_all() -> None:
