@@ -19,7 +19,7 @@ from batchio._core.loader import Loader, loader
 from batchio._core.options import Limits
 from batchio._core.scope import Scope, scope
 from batchio._core.tick import drain
-from batchio.tools import gather
+from batchio._gather import gather
 
 __version__ = "0.1.0"
 

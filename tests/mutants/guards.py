@@ -171,7 +171,7 @@ MUTANTS = [
     ),
     Mutant(
         "a cancellation that came before a gather is lost",
-        "batchio/tools.py",
+        "batchio/_gather.py",
         ' and not getattr(task, "_must_cancel", True)',
         "",
         "tests/core/test_gather.py",
@@ -185,7 +185,7 @@ MUTANTS = [
     ),
     Mutant(
         "a gather of loads takes its caller's cancellation for a load's",
-        "batchio/tools.py",
+        "batchio/_gather.py",
         "                        if task.cancelling() > cancels or not child.done():",
         "                        if not child.done():",
         "tests/core/test_gather.py",

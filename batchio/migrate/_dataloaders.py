@@ -1,0 +1,173 @@
+"""aiodataloader and strawberry: their loaders come from ``batchio.compat`` then, and nothing else changes.
+
+Rules of this room: only names that ``batchio.compat`` has are moved; whatever else a statement imports stays where it is,
+and is told when it comes from a module that is replaced.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import Any
+
+import libcst as cst
+
+from batchio.migrate._convert import Converted, Left, compiled
+from batchio.migrate._imports import used_names, with_imports
+from batchio.migrate._syntax import code, dotted
+
+__all__ = ["Alone", "Imports", "change_imports", "is_none"]
+
+# The modules that are replaced, by what, and the names that the replacement has.
+MOVED = {
+    "aiodataloader": ("batchio.compat.aiodataloader", {"DataLoader"}),
+    "strawberry.dataloader": ("batchio.compat.strawberry", {"AbstractCache", "DataLoader", "DefaultCache"}),
+}
+
+
+@dataclass
+class Imports:
+    """Nothing of a file needs to be known but that it is Python."""
+
+    place: str
+    package: bool
+
+    def __init__(self, source: str, module: str, *, package: bool, place: str = "") -> None:
+        ast.parse(source)
+        self.place, self.package = place or module, package
+
+
+class Alone:
+    """Each file is changed for itself."""
+
+    def add(self, file: Imports) -> None:
+        """Nothing is kept."""
+
+
+def is_none(_: Any) -> bool:
+    """No other file's imports matter."""
+    return False
+
+
+def change_imports(source: str, module: str, world: Any, *, package: bool, written: bool = False) -> Converted:
+    """Change one file's imports, and the full names that go with them."""
+    tree = cst.parse_module(source)
+    changer = _Changer()
+    tree.visit(changer.reader)
+    changed = tree.visit(changer)
+    if changer.needs:
+        changed = with_imports(changed.visit(_Unused(used_names(changed))), sorted(changer.needs))
+    new = changed.code
+    compiled(new)
+    if written and new != source:
+        return Converted(source, new, change_imports(new, module, world, package=package).left, changer.counts)
+    return Converted(source, new, _left(new if written else source), changer.counts)
+
+
+def _left(text: str) -> list[Left]:
+    """The names of a replaced module that have no replacement."""
+    left: list[Left] = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and not node.level and node.module in MOVED:
+            home, names = MOVED[node.module]
+            left += [
+                Left(node.lineno, f"{alias.name} stays {node.module}'s: {home} has no such name")
+                for alias in node.names
+                if alias.name not in names
+            ]
+    return sorted(left, key=lambda each: each.line)
+
+
+class _Reader(cst.CSTVisitor):
+    """What the names of modules are: `{"aiodataloader": "aiodataloader", "sd": "strawberry.dataloader"}`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.modules: dict[str, str] = {}
+
+    def visit_Import(self, node: cst.Import) -> None:
+        for alias in node.names:
+            name = code(alias.name)
+            first = name.partition(".")[0]
+            if alias.evaluated_alias:
+                self.modules[alias.evaluated_alias] = name
+            else:
+                self.modules[first] = first
+
+    def visit_ImportFrom(self, node: cst.ImportFrom) -> None:
+        if node.relative or node.module is None or isinstance(node.names, cst.ImportStar):
+            return
+        for alias in node.names:
+            full = f"{code(node.module)}.{code(alias.name)}"
+            if full in MOVED:
+                self.modules[alias.evaluated_alias or code(alias.name)] = full
+
+
+class _Changer(cst.CSTTransformer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.reader = _Reader()
+        self.needs: set[str] = set()
+        self.counts = {"imports": 0}
+
+    def visit_Import(self, node: cst.Import) -> bool:
+        return False
+
+    def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> Any:
+        """``aiodataloader.DataLoader`` by its new full name."""
+        first, _, rest = code(original_node).partition(".")
+        module, _, name = f"{self.reader.modules.get(first, first)}.{rest}".rpartition(".")
+        home, names = MOVED.get(module, ("", set[str]()))
+        if first not in self.reader.modules or name not in names:
+            return updated_node
+        self.needs.add(home)
+        self.counts["imports"] += 1
+        return dotted(f"{home}.{name}").with_changes(lpar=updated_node.lpar, rpar=updated_node.rpar)
+
+    def visit_ImportFrom(self, node: cst.ImportFrom) -> bool:
+        return False
+
+    def leave_SimpleStatementLine(self, original_node: cst.SimpleStatementLine, updated_node: Any) -> Any:
+        match updated_node.body:
+            case [cst.ImportFrom(relative=[], module=module, names=names) as statement] if (
+                not isinstance(names, cst.ImportStar) and module is not None and code(module) in MOVED
+            ):
+                return self._moved(updated_node, statement, *MOVED[code(module)])
+        return updated_node
+
+    def _moved(self, line: Any, statement: cst.ImportFrom, home: str, ours: set[str]) -> Any:
+        assert not isinstance(statement.names, cst.ImportStar)
+        moved = [alias for alias in statement.names if code(alias.name) in ours]
+        stay = [alias for alias in statement.names if code(alias.name) not in ours]
+        if not moved:
+            return line
+        self.counts["imports"] += 1
+        new = statement.with_changes(module=dotted(home), names=_ended(moved, statement.names))
+        if not stay:
+            return line.with_changes(body=[new])
+        old = line.with_changes(body=[statement.with_changes(names=_ended(stay, statement.names))], leading_lines=[])
+        return cst.FlattenSentinel([line.with_changes(body=[new], trailing_whitespace=cst.TrailingWhitespace()), old])
+
+
+def _ended(names: list[cst.ImportAlias], all_names: Any) -> list[cst.ImportAlias]:
+    """Some of a statement's names, the last of which has the comma of the last of all."""
+    return [*names[:-1], names[-1].with_changes(comma=all_names[-1].comma)]
+
+
+class _Unused(cst.CSTTransformer):
+    """Drops the plain imports of replaced modules that nothing uses any more."""
+
+    def __init__(self, used: set[str]) -> None:
+        super().__init__()
+        self.used = used
+
+    def leave_SimpleStatementLine(self, original_node: cst.SimpleStatementLine, updated_node: Any) -> Any:
+        match updated_node.body:
+            case [cst.Import(names=[alias])] if code(alias.name) in MOVED and not updated_node.leading_lines:
+                bound = alias.evaluated_alias or code(alias.name).partition(".")[0]
+                return updated_node if bound in self.used else cst.RemoveFromParent()
+            case [cst.ImportFrom(relative=[], module=module, names=[alias])] if module is not None:
+                full = f"{code(module)}.{code(alias.name)}"
+                bound = alias.evaluated_alias or code(alias.name)
+                return updated_node if full not in MOVED or bound in self.used else cst.RemoveFromParent()
+        return updated_node

@@ -1,0 +1,102 @@
+"""What is known of a file, as plain data that travels to other processes.
+
+Rules of this room: no questions and no answers, only what was seen. An expression that may name something is kept as a
+*form*: ``("n", name)``, ``("a", form, attribute)``, ``("call", form)``, ``("item", form, place)`` of what a call returns,
+or ``("super",)``; anything else is None.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Class", "File", "Form", "Function", "Scope", "form_of"]
+
+Form = tuple[Any, ...]
+
+
+@dataclass
+class Function:
+    """One function: `kind` is asynq, pure, proxy, pure_proxy, generator, native or plain."""
+
+    path: str
+    name: str
+    kind: str
+    owner: str | None
+    params: list[str]
+    yields: int = 0
+    sync_fn: str | None = None
+    asyncio_fn: Form | None = None
+    kept: str = ""
+    overload: bool = False
+    calls: list[tuple[str, Form, str]] = field(default_factory=list)
+    """What it calls: (how, form, scope), where how is `call`, `asynq` or `asyncio`."""
+    contexts: list[tuple[Form, str]] = field(default_factory=list)
+    """What stands in its `with` statements around yields."""
+    returns: list[Form | tuple[Form | None, ...] | None] = field(default_factory=list)
+    """What it returns: a form, or for a tuple ("tuple", form, ...)."""
+    inside: list[tuple[Form, str]] = field(default_factory=list)
+    """What is called inside such `with` statements."""
+
+
+@dataclass
+class Class:
+    """One class, and its bases as forms in the scope of its definition."""
+
+    path: str
+    scope: str
+    bases: list[Form | None]
+
+
+@dataclass
+class Scope:
+    """What the names of a module, class or function stand for.
+
+    A binding is ("f", path), ("c", path), ("m", dotted name), ("p", place), ("=", form) or ("?",).
+    """
+
+    path: str
+    kind: str
+    parent: str | None
+    names: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    owner: str | None = None
+    """The class whose method this scope is."""
+    first: str | None = None
+    """The name of the parameter that is the instance or the class."""
+    asked: set[str] = field(default_factory=set)
+    """The names of which ``.asynq`` is called in it."""
+
+
+@dataclass
+class File:
+    """All that one file defines."""
+
+    module: str
+    """The name by which the run knows it, which no other file has."""
+    place: str = ""
+    """Its path as a dotted name: whatever it is imported as is the end of that."""
+    package: bool = False
+    functions: dict[str, Function] = field(default_factory=dict)
+    classes: dict[str, Class] = field(default_factory=dict)
+    scopes: dict[str, Scope] = field(default_factory=dict)
+    arguments: list[tuple[str, int | str, Form, str]] = field(default_factory=list)
+    """Names that are handed over in calls: (callee's last name, place, form, scope)."""
+
+
+def form_of(node: ast.AST | None) -> Form | None:
+    """An expression as a form."""
+    match node:
+        case ast.Name(id=name):
+            return ("n", name)
+        case ast.Attribute(value=value, attr=attr):
+            base = form_of(value)
+            return ("a", base, attr)
+        case ast.Call(func=ast.Name(id="super")):
+            return ("super",)
+        case ast.Call(func=ast.Name(id="type"), args=[argument]):
+            return form_of(argument)
+        case ast.Call(func=func):
+            base = form_of(func)
+            return base and ("call", base)
+    return None

@@ -1,0 +1,110 @@
+"""Which files there are, what stands in them, and how a changed one is written.
+
+Rules of this room:
+
+- A file is read as bytes, and parsed only when it says "asynq", or imports a module that does.
+- A file is written whole or not at all: beside it under another name first, and then in its place. Its mode stays.
+- What cannot be read or written is one line with the reason; the other files go on.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+import tempfile
+import tokenize
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Source", "Trouble", "find", "mentions", "read", "write"]
+
+SKIPPED = {
+    ".git",
+    ".hg",
+    ".svn",
+    ".tox",
+    ".nox",
+    ".venv",
+    "venv",
+    "node_modules",
+    "__pycache__",
+    ".mypy_cache",
+    "build",
+}
+
+
+class Trouble(Exception):
+    """Something about a file that a human must know: a sentence."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file's text, and how it was encoded."""
+
+    text: str
+    encoding: str
+    newline: str
+
+
+def find(paths: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """The Python files under some paths, each once, and the paths that are none."""
+    found: dict[str, Path] = {}
+    missing: list[tuple[Path, str]] = []
+    for path in paths:
+        if not path.is_dir() and not path.is_file():
+            missing.append((path, "there is no such file or folder"))
+        for file in _under(path) if path.is_dir() else [path] * path.is_file():
+            found.setdefault(os.path.realpath(file), file)
+    return list(found.values()), missing
+
+
+def _under(folder: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in SKIPPED and not name.endswith(".egg-info"))
+        paths = (Path(root, name) for name in sorted(names) if name.endswith(".py"))
+        yield from (path for path in paths if path.is_file() or path.is_symlink())  # a pipe would be read for ever
+
+
+def mentions(data: bytes, words: re.Pattern[bytes]) -> bool:
+    """Whether a file's bytes have one of the words."""
+    return words.search(data) is not None
+
+
+def read(data: bytes) -> Source:
+    """Decode a file's bytes as Python would."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        text = data.decode(encoding)
+    except (SyntaxError, UnicodeDecodeError, LookupError) as error:
+        raise Trouble(f"cannot be decoded: {error}") from None
+    if "\0" in text:
+        raise Trouble("it holds a null byte and is no Python")
+    newline = "\r\n" if "\r\n" in text else "\n"
+    return Source(text, encoding, newline)
+
+
+def write(path: Path, source: Source, text: str) -> None:
+    """Put a new text in the place of a file, as one step."""
+    target = Path(os.path.realpath(path))  # what a link points to is changed, and the link stays
+    try:
+        before = target.stat()
+        if not before.st_mode & stat.S_IWUSR or not os.access(target, os.W_OK):
+            raise Trouble("is read-only, and was not written")
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        raise Trouble(f"cannot be written: {error.strerror or error}") from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode(source.encoding))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(stat.S_IMODE(before.st_mode))
+        Path(name).replace(target)
+    except BaseException as error:
+        Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError | UnicodeEncodeError):
+            raise Trouble(f"cannot be written: {error}") from None
+        raise

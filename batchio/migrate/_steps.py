@@ -1,0 +1,123 @@
+"""Statements that wait, and statements between them: what each reads, what it binds, and whether it only loads.
+
+Rules of this room: looks at one statement and changes nothing. What is not of a shape that is known here ends a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import libcst as cst
+
+from batchio.migrate._syntax import code
+
+__all__ = ["Between", "Step", "between", "is_simple", "names_in", "step"]
+
+Kind = Callable[[cst.Call], str | None]
+
+
+@dataclass
+class Step:
+    """``target = await call``, or ``await call`` alone."""
+
+    line: cst.SimpleStatementLine
+    call: cst.Call
+    target: str | None
+    kind: str | None
+    """`loader` or `function`, or None for what may do anything."""
+    doubt: str = ""
+    """Why it stays where it is, though it only loads."""
+    reads: set[str] = field(default_factory=set)
+    binds: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Between:
+    """``target = something``, where that something is already there."""
+
+    line: cst.SimpleStatementLine
+    reads: set[str]
+    binds: set[str]
+
+
+def step(statement: cst.CSTNode, kind: Kind) -> Step | None:
+    """A statement as a step of a row, if it is one."""
+    match statement:
+        case cst.SimpleStatementLine(body=[cst.Expr(value=cst.Await(expression=cst.Call() as call))]):
+            return _step(statement, call, None, kind)
+        case cst.SimpleStatementLine(
+            body=[cst.Assign(targets=[cst.AssignTarget(target=target)], value=cst.Await(expression=cst.Call() as call))]
+        ):
+            if isinstance(target, cst.Name):
+                return _step(statement, call, target.value, kind)
+            if isinstance(target, cst.Tuple):
+                made = _step(statement, call, None, kind)
+                made.doubt, made.binds = "a result is unpacked", names_in(target)
+                return made
+        case cst.SimpleStatementLine(
+            body=[cst.AnnAssign(target=cst.Name(value=name), value=cst.Await(expression=cst.Call() as call))]
+        ):
+            made = _step(statement, call, name, kind)
+            made.doubt = "a result has an annotation"
+            return made
+    return None
+
+
+def _step(line: cst.SimpleStatementLine, call: cst.Call, target: str | None, kind: Kind) -> Step:
+    doubt = "" if all(_is_plain(argument) for argument in call.args) else "arguments are computed"
+    return Step(line, call, target, kind(call), doubt, names_in(call), {target} if target else set())
+
+
+def between(statement: cst.CSTNode) -> Between | None:
+    """A statement that may stand before a row as well as inside it."""
+    match statement:
+        case cst.SimpleStatementLine(
+            body=[cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))], value=value)]
+        ) if is_simple(value):
+            return Between(statement, names_in(value), {name})
+    return None
+
+
+def _is_plain(argument: cst.Arg) -> bool:
+    return not argument.star and is_simple(argument.value)
+
+
+def is_simple(node: cst.BaseExpression) -> bool:
+    """Whether an expression is already there: names, attributes of names, literals, and tuples and lists of these."""
+    match node:
+        case cst.Name() | cst.Integer() | cst.Float() | cst.Imaginary() | cst.SimpleString() | cst.Ellipsis():
+            return True
+        case cst.Attribute(value=value):
+            return is_simple(value) and not isinstance(value, cst.Tuple | cst.List)
+        case cst.UnaryOperation(operator=cst.Minus(), expression=cst.Integer() | cst.Float()):
+            return True
+        case cst.Tuple(elements=elements) | cst.List(elements=elements):
+            return all(isinstance(each, cst.Element) and is_simple(each.value) for each in elements)
+        case cst.ConcatenatedString():
+            return code(node).count("{") == 0
+    return False
+
+
+def names_in(node: cst.CSTNode) -> set[str]:
+    """The names that an expression reads: not those of attributes and keywords."""
+    found = _Names()
+    node.visit(found)
+    return found.names
+
+
+class _Names(cst.CSTVisitor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def visit_Name(self, node: cst.Name) -> None:
+        self.names.add(node.value)
+
+    def visit_Attribute(self, node: cst.Attribute) -> bool:
+        node.value.visit(self)
+        return False
+
+    def visit_Arg(self, node: cst.Arg) -> bool:
+        node.value.visit(self)
+        return False

@@ -1,0 +1,3 @@
+async def constant():
+    """Nothing to wait for."""
+    return 42

@@ -1,0 +1,7 @@
+from asynq import asynq
+
+
+@asynq()
+def constant():
+    """Nothing to wait for."""
+    return 42

@@ -1,0 +1,7 @@
+from store import save
+import batchio
+
+
+async def keep(x):
+    await save(x)
+    await batchio.gather(save(x), save(x + 1))

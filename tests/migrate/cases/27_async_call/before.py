@@ -1,0 +1,6 @@
+from asynq import async_call, asynq
+
+
+@asynq()
+def either(fn, x):
+    return (yield async_call.asynq(fn, x))

@@ -1,0 +1,7 @@
+from store import f
+
+
+async def numbers(n):
+    for i in range(n):
+        x = await f(i)
+        yield x  # data
