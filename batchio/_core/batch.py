@@ -277,11 +277,12 @@ class Batch:
                     waiter.set_result(value)
                 except Exception:  # it was cancelled; or it is no future, but Several or Many
                     unusual.append((key, value))
-        self.waiters = rest
-        if unusual:
+        if unusual:  # what raises here, a key's __eq__, leaves all waiters to be failed
             self.waiters = rest | {key: waiters[key] for key, _ in unusual}
             for key, value in unusual:
                 self._answer_one(key, value)
+        else:
+            self.waiters = rest
 
     def _give(self, key: Any, value: Any) -> None:
         """Answer the waiters of a key."""

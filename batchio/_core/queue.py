@@ -18,7 +18,19 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from batchio._core.batch import Batch, Group, Many, Owners, Several, Waiter, Waiters, forgo, moved_owners, stands_in
+from batchio._core.batch import (
+    Batch,
+    Group,
+    Many,
+    Owners,
+    Several,
+    Waiter,
+    Waiters,
+    forgo,
+    give_up,
+    moved_owners,
+    stands_in,
+)
 from batchio._core.errors import BatchAborted, BatchTimeout, QueueFull
 from batchio._core.options import Definition, Params
 
@@ -234,8 +246,12 @@ class Queue:
             taken.update([item for item in some if not item[1].done()] if deserted else some)
             gone += deserted
             passed += some
-        for key, _ in passed:  # after all were noted: a key's __eq__ may raise before
-            del group.waiters[key]
+        try:
+            for key, _ in passed:
+                del group.waiters[key]
+        except Exception as error:  # a key's __eq__; who is out already stands nowhere any more
+            give_up([waiter for _, waiter in passed], error)
+            raise
         self.count(group, -len(passed))
         owners = moved_owners(taken.values(), group.owners)
         for key, waiter in gone:

@@ -444,36 +444,46 @@ async def test_a_queue_that_is_never_empty_keeps_nothing_of_scopes_that_ended() 
     assert not any(scope() for scope in answered)
 
 
-@pytest.mark.parametrize("comparison", range(1, 9))
-async def test_keys_that_cannot_be_compared_hang_no_load_many(comparison: int) -> None:
-    """Whichever comparison raises, the caller of a load_many over several batches is answered or told."""
+class Awkward:
+    """A key whose comparison raises once, at a turn that a test chooses. All have one hash, so that all are compared."""
 
-    class Key:
-        left = 0
+    comparisons_left = 0
 
-        def __init__(self, number: int) -> None:
-            self.number = number
+    def __init__(self, number: int) -> None:
+        self.number = number
 
-        def __hash__(self) -> int:
-            return 0
+    def __hash__(self) -> int:
+        return 0
 
-        def __eq__(self, other: object) -> bool:
-            if Key.left:
-                Key.left -= 1
-                if not Key.left:
-                    raise RuntimeError("these keys cannot be compared")
-            return isinstance(other, Key) and self.number == other.number
+    def __eq__(self, other: object) -> bool:
+        if Awkward.comparisons_left:
+            Awkward.comparisons_left -= 1
+            if not Awkward.comparisons_left:
+                raise RuntimeError("these keys cannot be compared")
+        return isinstance(other, Awkward) and self.number == other.number
 
-    async def fetch(keys: list[Key]) -> dict[Key, int]:
-        return {key: key.number for key in keys}
 
-    loader = batchio.Loader(fetch, name="keys", limits=Limits(max_batch_size=1))
-    many = loader.load_many([Key(0), Key(1)])
-    Key.left = comparison
-    await asyncio.gather(many, return_exceptions=True)
-    Key.left = 0
-    await batchio.drain()
-    assert many.done()
+@pytest.mark.parametrize("max_batch_size", [1, 2, 100])
+@pytest.mark.parametrize("missing", [False, True])
+async def test_keys_that_cannot_be_compared_hang_nobody(max_batch_size: int, missing: bool) -> None:
+    """Whichever comparison raises on the way from the queue to the answer, every load is answered or told."""
+
+    async def fetch(keys: list[Awkward]) -> dict[Awkward, int]:
+        return {key: key.number for key in keys if not missing or key.number % 2}
+
+    loader = batchio.Loader(fetch, name="keys", limits=Limits(max_batch_size=max_batch_size))
+    for comparison in range(1, 60):
+        with batchio.scope():
+            loads: list[asyncio.Future[Any]] = [loader(Awkward(number)) for number in range(4)]
+            loads += [loader.load_many([Awkward(3), Awkward(4), Awkward(5)]), loader(Awkward(6))]
+            loads[1].cancel()
+            Awkward.comparisons_left = comparison
+            try:
+                await batchio.drain(10)
+            finally:
+                Awkward.comparisons_left = 0
+            assert all(load.done() for load in loads), f"hung by comparison {comparison}"
+            await asyncio.gather(*loads, return_exceptions=True)
 
 
 async def test_a_task_that_waits_in_a_gather_says_so() -> None:
