@@ -59,7 +59,7 @@ UNTIMED = 0.25
 EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 begin: Callable[..., asyncio.Task[Any]] = partial(asyncio.Task, **EAGER)
 
-# Seconds by which a time limit is put off, once, on a loop that was held past it: what has arrived in the meantime lies
+# Seconds by which a time limit is put off on a loop that was held past it: what has arrived in the meantime lies
 # in a socket, and a timer runs before its reader does.
 GRACE = 0.005
 
