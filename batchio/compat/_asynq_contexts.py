@@ -85,7 +85,7 @@ class AsyncContext:
 
 
 def pausing(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Pause the ``AsyncContext``s of an async function whenever it waits, and resume them when it goes on.
+    """Pause each ``AsyncContext`` of an async function whenever it waits, and resume it when it goes on.
 
     Args:
         function: the function that holds the ``with``, or one that is called inside.
