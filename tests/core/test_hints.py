@@ -27,6 +27,7 @@ async def squares(keys: list[int]) -> dict[int, int]:
 def told() -> Iterator[list[str]]:
     """The hints of a block, as text; every one is given, and none is an error."""
     hints: list[str] = []
+    gc.collect()  # what other tests left behind is theirs
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
