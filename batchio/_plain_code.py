@@ -63,13 +63,11 @@ def run_sync(awaitable: Awaitable[T]) -> T:
     """
     context = contextvars.copy_context()
     context.run(from_plain_code.set, True)
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        kept: _Kept = _here.__dict__.setdefault("kept", None) or _Kept()
-        _here.kept = kept
-        return kept.runner.run(_waiting(awaitable), context=context)
-    return _elsewhere(awaitable, context)
+    if asyncio._get_running_loop() is not None:
+        return _elsewhere(awaitable, context)
+    kept: _Kept = _here.__dict__.setdefault("kept", None) or _Kept()
+    _here.kept = kept
+    return kept.runner.run(_waiting(awaitable), context=context)
 
 
 async def _waiting(awaitable: Awaitable[T]) -> T:

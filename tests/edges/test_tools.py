@@ -251,6 +251,17 @@ async def test_inside_a_running_loop_plain_code_still_gets_its_answer() -> None:
         tools.run_sync(bad())
 
 
+def test_an_error_from_plain_code_has_no_context_of_ours() -> None:
+    """What the function raised is all that a traceback shows: no "during handling of another exception"."""
+
+    async def bad() -> None:
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine") as caught:
+        tools.run_sync(bad())
+    assert caught.value.__context__ is None
+
+
 # --- values and contexts that belong to a piece of work ---------------------------------------------------------------
 
 
