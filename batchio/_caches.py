@@ -27,7 +27,7 @@ T_co = TypeVar("T_co", covariant=True)
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 _KEYWORDS: Any = object()  # stands between positional arguments and keywords in a key
-_inside: ContextVar[frozenset[Hashable]] = ContextVar("batchio_inside_flights", default=frozenset())
+_inside: ContextVar[frozenset[Any]] = ContextVar("batchio_inside_flights", default=frozenset())  # the tasks of calls
 
 
 class Dirtied(Protocol[P, T_co]):
@@ -51,14 +51,14 @@ class _Flights:
         place = (id(asyncio.get_running_loop()), key)  # a task that is kept keeps its loop: no id is used twice
         running = self._tasks.get(place)
         if running is None or running.done():  # its callback may be yet to come
-            running = self._tasks[place] = asyncio.ensure_future(self._run((id(self), *place), make))
+            running = self._tasks[place] = asyncio.ensure_future(self._run(make))
             running.add_done_callback(functools.partial(self._forget, place))
-        elif (id(self), *place) in _inside.get():
+        elif running in _inside.get():
             return await make()
         return await asyncio.shield(running)
 
-    async def _run(self, mark: Hashable, make: Callable[[], Awaitable[Any]]) -> Any:
-        _inside.set(_inside.get() | {mark})
+    async def _run(self, make: Callable[[], Awaitable[Any]]) -> Any:
+        _inside.set(_inside.get() | {asyncio.current_task()})
         return await make()
 
     def drop(self, key: Hashable) -> None:

@@ -134,6 +134,29 @@ async def test_within_itself_a_call_waits_for_nobody() -> None:
     assert await again() == 3
 
 
+async def test_a_task_that_a_call_began_shares_calls_once_that_one_has_ended() -> None:
+    """What goes on after its own flight is nobody's inside any more: three calls at once make one."""
+    made: list[int] = []
+    left: list[asyncio.Task[Any]] = []
+    go = asyncio.Event()
+
+    @tools.deduplicate()
+    async def fetch(key: int) -> None:
+        made.append(key)
+        if not left:
+            left.append(asyncio.create_task(afterwards()))
+        await asyncio.sleep(0)
+
+    async def afterwards() -> None:
+        await go.wait()
+        await batchio.gather(fetch(1), fetch(1), fetch(1))
+
+    await fetch(1)
+    go.set()
+    await left[0]
+    assert made == [1, 1]
+
+
 async def test_a_dirty_call_is_made_anew() -> None:
     """Though the one before it is under way."""
     gate = Gate()
