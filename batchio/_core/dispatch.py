@@ -116,9 +116,8 @@ async def _run(dispatcher: Dispatcher, batch: Batch) -> None:
 def _task_over(dispatcher: Dispatcher, batch: Batch, task: asyncio.Task[None]) -> None:
     """The task of a batch is over; before its first step, when it was cancelled at once (Python 3.11)."""
     dispatcher.tasks.discard(task)
-    if not batch.ended:
-        _abort(dispatcher, batch, asyncio.CancelledError())
-        _end(dispatcher, batch)
+    _abort(dispatcher, batch, asyncio.CancelledError())
+    _end(dispatcher, batch)
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:
@@ -160,10 +159,9 @@ def _over(dispatcher: Dispatcher, batch: Batch) -> None:
         seconds = dispatcher.loop.time() - batch.left
         events.tell(events.on_done, events.BatchDone(queue.definition.name, batch.number, seconds, batch.error))
     batch.error = None  # its traceback refers to the frame that holds the batch
-    if not queue.groups:
-        dispatcher.settle(queue)
-    elif not dispatcher.loop.is_closed():
+    if queue.groups and not dispatcher.loop.is_closed():
         dispatcher.expect(queue)
+    dispatcher.settle(queue)
 
 
 def expire(dispatcher: Dispatcher, batch: Batch) -> None:

@@ -486,6 +486,53 @@ async def test_keys_that_cannot_be_compared_hang_nobody(max_batch_size: int, mis
             await asyncio.gather(*loads, return_exceptions=True)
 
 
+async def test_keys_that_cannot_be_compared_hang_nobody_in_a_queue_that_was_swept() -> None:
+    """A key came to stand where a cancelled one stood, before others; whichever comparison raises, all are told."""
+
+    async def fetch(keys: list[Awkward]) -> dict[Awkward, int]:
+        return {key: key.number for key in keys}
+
+    loader = batchio.Loader(fetch, name="keys", limits=Limits(max_batch_size=1, max_queued=3))
+    for comparison in range(1, 20):
+        loads = [loader(Awkward(number)) for number in range(3)]
+        loads[0].cancel()
+        loads.append(loader(Awkward(3)))
+        Awkward.comparisons_left = comparison
+        try:
+            await batchio.drain(10)
+        finally:
+            Awkward.comparisons_left = 0
+        assert all(load.done() for load in loads), f"hung by comparison {comparison}"
+        await asyncio.gather(*loads, return_exceptions=True)
+
+
+async def test_a_key_that_cannot_be_hashed_is_refused_by_a_scope_that_has_loaded_before() -> None:
+    """The short way of a load explains as well as the long one."""
+    held = Held()
+    held.go.set()
+    with batchio.scope():
+        await held.loader(1)
+        with pytest.raises(TypeError, match="held: a key of type list cannot be hashed"):
+            held.loader([1])
+
+
+async def test_an_observer_is_told_of_a_caches_answers() -> None:
+    """Of each key, as of a batch function's."""
+    told: list[Any] = []
+
+    class Observer(batchio.Observer):
+        def on_answer(self, event: Any) -> None:
+            told.append((event.key, event.error))
+
+    held = Held(cache=batchio.MemoryCache())
+    held.go.set()
+    await held.loader.load_many([1, 2])
+    await batchio.drain()
+    with batchio.observe(Observer()):
+        assert await held.loader.load_many([1, 2]) == [1, 1]
+    assert told == [(1, None), (2, None)]
+
+
 async def test_a_task_that_waits_in_a_gather_says_so() -> None:
     """The repr of a task names the gather, how many it waits for, and which one it is at; of loads alone, the load."""
     held = Held()
