@@ -64,17 +64,16 @@ def _begin(dispatcher: Dispatcher, batch: Batch) -> None:
     else:
         context, batch.context = batch.context.copy(), None
     task = begin(_run(dispatcher, batch), loop=dispatcher.loop, context=context, name=definition.task_name)
-    if not batch.ended:
-        _watch(dispatcher, batch, task)
+    batch.task = None if batch.ended else _watched(dispatcher, batch, task)
 
 
-def _watch(dispatcher: Dispatcher, batch: Batch, task: asyncio.Task[None]) -> None:
+def _watched(dispatcher: Dispatcher, batch: Batch, task: asyncio.Task[None]) -> asyncio.Task[None]:
     """A batch that did not end in its task's first step: somebody may drain, and it may be cancelled."""
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # a loop that is closed takes its batches with it
     dispatcher.tasks.add(task)
-    batch.task = task
     batch.task_over = functools.partial(_task_over, dispatcher, batch)
     task.add_done_callback(batch.task_over)
+    return task
 
 
 def _dispatched(batch: Batch, reason: str) -> events.BatchDispatched:
@@ -130,10 +129,9 @@ def _end(dispatcher: Dispatcher, batch: Batch) -> None:
     """The function of a batch has come to its end."""
     batch.ended = True
     batch.owners = {}
-    if batch.task is not None:  # what follows was for a task that ends in another way; a callback costs a turn
-        batch.task.remove_done_callback(batch.task_over)
-        dispatcher.tasks.discard(batch.task)
-        batch.task = batch.task_over = None
+    # What it calls when it ends was for a task that ends in another way; and a callback costs a turn of the loop.
+    batch.task = batch.task and dispatcher.disown(batch.task, batch.task_over)
+    batch.task_over = None
     _over(dispatcher, batch)
 
 

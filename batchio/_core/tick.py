@@ -239,6 +239,11 @@ class Dispatcher:
         task.add_done_callback(self.tasks.discard)
         return task
 
+    def disown(self, task: asyncio.Task[Any], over: Callable[[asyncio.Task[Any]], None]) -> Any:
+        """A task has done its work: nobody waits for it any more, and nothing is called when it ends. None is left."""
+        task.remove_done_callback(over)
+        return self.tasks.discard(task)  # type: ignore[func-returns-value]
+
     def limit(self, batch: Batch, deadline: float) -> None:
         """See to it that a batch ends in time. One alarm serves all: a timer per batch would cost 2 us each."""
         batch.deadline = deadline
