@@ -242,7 +242,8 @@ class Dispatcher:
     def disown(self, task: asyncio.Task[Any], over: Callable[[asyncio.Task[Any]], None]) -> Any:
         """A task has done its work: nobody waits for it any more, and nothing is called when it ends. None is left."""
         task.remove_done_callback(over)
-        return self.tasks.discard(task)  # type: ignore[func-returns-value]
+        self.tasks.discard(task)
+        return None
 
     def limit(self, batch: Batch, deadline: float) -> None:
         """See to it that a batch ends in time. One alarm serves all: a timer per batch would cost 2 us each."""
