@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tests import servers
 from tests.faults.scoreboard import figures
-from tests.faults.scoreboard.page import LIBRARIES, PAGE, page, stable
+from tests.faults.scoreboard.page import PAGE, PEERS, page, stable
 from tests.faults.scoreboard.trial import LOOPS, Result, Trial, run_all
 from tests.faults.scoreboard.verdict import PROGRAMS, USUAL
 
@@ -30,10 +30,10 @@ def trials(names: Iterable[str]) -> list[Trial]:
     """What is run: batchio on every loop, its peers too, but for what takes long: stores, and programs that compute."""
     chosen = []
     for name in names:
-        for library in LIBRARIES:
+        for peer in PEERS:
             long = PROGRAMS[name].needs & {"memcached", "mysql"} or PROGRAMS[name].computes > USUAL
-            on_all = library == "batchio" or not long
-            chosen += [Trial(name, library, loop) for loop in (LOOPS if on_all else ["asyncio"])]
+            on_all = peer == "batchio" or not long
+            chosen += [Trial(name, peer, loop) for loop in (LOOPS if on_all else ["asyncio"])]
     return chosen
 
 
@@ -44,7 +44,7 @@ def seen(names: Iterable[str], *, aloud: bool) -> Seen:
         for trial, result in run_all(trials(names), database.url):
             results[trial] = result
             if aloud:
-                print(f"{trial.program:32} {trial.library:14} {trial.loop:8} {result.word:17} {result.what[:200]}")
+                print(f"{trial.program:32} {trial.peer:14} {trial.loop:8} {result.word:17} {result.what[:200]}")
     return results
 
 
@@ -53,7 +53,7 @@ def broken(results: Seen) -> list[str]:
     return [
         f"batchio: {trial.program} on {trial.loop}: {result.word}: {result.what}"
         for trial, result in results.items()
-        if trial.library == "batchio" and result.word != "kept"
+        if trial.peer == "batchio" and result.word != "kept"
     ]
 
 
@@ -71,7 +71,7 @@ def everything(seconds: int) -> tuple[str, list[str]]:
     def stage(what: str) -> None:
         print(f"{time.monotonic() - began:5.0f} s  {what}", flush=True)
 
-    stage(f"{len(PROGRAMS)} programs, for {', '.join(LIBRARIES)}")
+    stage(f"{len(PROGRAMS)} programs, for {', '.join(PEERS)}")
     results = seen(PROGRAMS, aloud=False)
     stage("the tests of faults and chaos, with -X dev -W error")
     counted = list(figures.of_tests())

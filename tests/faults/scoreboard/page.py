@@ -24,7 +24,7 @@ VARIES = "## What differs from run to run"
 # By their names on PyPI; those of the first line are pinned.
 PINNED = {"aiodataloader": "aiodataloader", "strawberry": "strawberry-graphql", "dloader": "dloader"}
 FREE = ("aiomcache", "aiomysql", "PyMySQL", "uvloop", "hypothesis", "pytest")
-LIBRARIES = ("batchio", *PINNED)
+PEERS = ("batchio", *PINNED)
 
 Words = Mapping[Trial, Result]
 
@@ -103,8 +103,8 @@ def scoreboard(words: Words) -> Iterator[str]:
     yield "## The scoreboard\n"
     for module, heading in SECTIONS.items():
         yield f"### {heading}\n"
-        yield f"| promise | rows | {' | '.join(LIBRARIES)} | program |"
-        yield f"|---|---|{'---|' * len(LIBRARIES)}---|"
+        yield f"| promise | rows | {' | '.join(PEERS)} | program |"
+        yield f"|---|---|{'---|' * len(PEERS)}---|"
         for program in PROGRAMS.values():
             if program.try_it.__module__ == module:
                 yield line(program, words)
@@ -114,13 +114,13 @@ def scoreboard(words: Words) -> Iterator[str]:
 
 def line(program: Program, words: Words) -> str:
     """One program."""
-    cells = [cell({trial.loop: words[trial].word for trial in of(words, program.name, name)}) for name in LIBRARIES]
+    cells = [cell({trial.loop: words[trial].word for trial in of(words, program.name, name)}) for name in PEERS]
     return f"| {program.promise} | {sources(program)} | {' | '.join(cells)} | `{program.name}` |"
 
 
-def of(words: Words, program: str, library: str) -> Sequence[Trial]:
-    """A library's runs of a program."""
-    return [trial for trial in words if (trial.program, trial.library) == (program, library)]
+def of(words: Words, program: str, peer: str) -> Sequence[Trial]:
+    """A peer's runs of a program."""
+    return [trial for trial in words if (trial.program, trial.peer) == (program, peer)]
 
 
 def cell(by_loop: Mapping[str, str]) -> str:
@@ -141,7 +141,7 @@ def kept(words: Words) -> str:
 
     def sums(loops: Container[str]) -> str:
         counts = []
-        for name in LIBRARIES:
+        for name in PEERS:
             runs = [[trial for trial in of(words, program, name) if trial.loop in loops] for program in PROGRAMS]
             counts.append(f"{name} {sum(all(words[trial].word == 'kept' for trial in one) for one in runs)}")
         return ", ".join(counts)

@@ -50,7 +50,7 @@ class Trial(NamedTuple):
     """A program to be run."""
 
     program: str
-    library: str
+    peer: str
     loop: str = "asyncio"
 
 
@@ -102,7 +102,7 @@ def run(trial: Trial, mysql: str = "", face: Callable[[], Any] | None = None) ->
     """Run one; `mysql` is the URL of a server's database, beside which it may make one of its own."""
     context = nursery()
     ours, its = context.Pipe(duplex=False)
-    process = context.Process(target=inside, args=(trial, mysql, face or FACES[trial.library], its), daemon=True)
+    process = context.Process(target=inside, args=(trial, mysql, face or FACES[trial.peer], its), daemon=True)
     process.start()
     its.close()
     try:
