@@ -167,7 +167,8 @@ async def gather(*aws: Any, return_exceptions: bool = False) -> Any:
                 if not child.done():
                     if task is None:
                         task = _current_task(loop)
-                        if not _counts(task):
+                        # Asyncio's own tasks count cancellations from now on, unless one is pending already.
+                        if type(task) is not _Task or task._must_cancel:  # type: ignore[attr-defined]
                             children = await _all_done(children, loop, words)
                             break
                         cancels = task.cancelling()
@@ -184,11 +185,6 @@ async def gather(*aws: Any, return_exceptions: bool = False) -> Any:
         return results if shape is None else shape(results)
     finally:
         aws, shape, children, child, task = (), None, (), None, None
-
-
-def _counts(task: Any) -> bool:
-    """Whether a task counts the cancellations that come from now on: asyncio's own do, unless one is pending already."""
-    return type(task) is _Task and not getattr(task, "_must_cancel", True)
 
 
 def _cancelled(children: Sequence[Any], error: BaseException) -> asyncio.CancelledError:

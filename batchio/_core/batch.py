@@ -34,6 +34,8 @@ Owners = dict[Any, Any]  # the memo of each single load that was the first of it
 
 NEAR = 64  # how many steps up a chain are looked at one by one; see find_cycle
 
+NONE: frozenset[Any] = frozenset()
+
 numbers = itertools.count(1)
 
 
@@ -90,7 +92,7 @@ class Many:
         else:
             self.values = values
         memo = self.memo
-        if memo is not None and memo.edition is self.edition:
+        if memo is not None and memo.edition == self.edition:
             memo.keep_all(values)
         elif memo is not None:
             for key, value in values.items():
@@ -141,15 +143,14 @@ class Group:
         self.context: Any = None  # of an isolated loader's scope, as it was at the first load
         self.waiters: Waiters = {}
         self.owners: Owners = {}
-        self.parents: set[Batch] = set()  # the batches whose functions wait for some of the keys
-        self.askers: set[Batch] = set()  # those that brought keys
+        self.parents: frozenset[Batch] = NONE  # the batches whose functions wait for some of the keys
+        self.askers: frozenset[Batch] = NONE  # those that brought keys
         self.outside = False  # whether somebody else brought keys
 
     def forget(self) -> None:
         """All keys have left. Memos may hold the group: it must not hold others' batches or contexts."""
         self.context = None
-        if self.parents or self.askers:
-            self.parents, self.askers = set(), set()
+        self.parents = self.askers = NONE
 
 
 class Batch:
@@ -189,22 +190,21 @@ class Batch:
         self.group = group
         self.waiters = waiters  # those not yet answered
         self.owners = owners
-        self.context: Any = None  # until it is started; nothing may hold a request's context after its end
-        self.keys: list[Any] = list(waiters)
+        self.context = group.context  # until it is started; nothing may hold a request's context after its end
+        self.keys: list[Any] = [*waiters]
         self.number = next(numbers)
         self.slot = slot
-        self.parents = set(group.parents)  # the batches that wait for this one; joins add to it
+        self.parents = group.parents  # the batches that wait for this one; joins add to it
         self.above: Batch | None = None  # the batch that asked for all its keys, when it was one and nobody else
         self.loaders = definition.alone  # the loaders that its chain passes through
         self.depth = 0
         self.milestone: Any = None  # the ancestor at the largest power of two: see find_cycle
         if self.parents:
             self._continue_chain()
-        self.loose: set[Any] = set()  # keys that were cleared meanwhile: no later load joins them
+        self.loose: Collection[Any] = NONE  # keys that were cleared meanwhile: no later load joins them
         self.left = 0.0
         self.error: BaseException | None = None
-        self.stuck = False  # timed out, and its task has not ended
-        self.ended = False  # its task is over
+        self.stuck = self.ended = False  # timed out, and its task has not ended; its task is over
         self.task: Any = None  # and what it calls when it ends, until the batch has ended
         self.task_over: Any = None
         self.deadline: float | None = None  # on the loop's clock
@@ -219,6 +219,11 @@ class Batch:
             self.above = above
             self.depth = above.depth + 1
             self.milestone = above.milestone if above.depth & (above.depth - 1) else above
+
+    def loosen(self, keys: Iterable[Any]) -> None:
+        """Keys were cleared: no later load joins them."""
+        self.loose = self.loose if isinstance(self.loose, set) else set()
+        self.loose.update(keys)
 
     def ancestors(self) -> set[Batch]:
         """This batch and all that wait for it, straight or through others."""
@@ -268,15 +273,18 @@ class Batch:
             self.waiters = rest
             return
         unusual = []
+        usual = None  # the type of the last value that was looked at: most are of one
         for key, waiter in waiters.items():
             value = values.get(key, MISSING)
-            if value is MISSING or isinstance(value, BaseException):
-                unusual.append((key, value))
-            else:
-                try:
-                    waiter.set_result(value)
-                except Exception:  # it was cancelled; or it is no future, but Several or Many
+            if type(value) is not usual:
+                if value is MISSING or isinstance(value, BaseException):
                     unusual.append((key, value))
+                    continue
+                usual = type(value)
+            try:
+                waiter.set_result(value)
+            except Exception:  # it was cancelled; or it is no future, but Several or Many
+                unusual.append((key, value))
         if unusual:  # what raises here, a key's __eq__, leaves all waiters to be failed
             self.waiters = rest | {key: waiters[key] for key, _ in unusual}
             for key, value in unusual:

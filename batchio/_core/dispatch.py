@@ -41,7 +41,7 @@ HERD_WAITS = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.5, 0.5, 
 
 def start(dispatcher: Dispatcher, batch: Batch, reason: str) -> None:
     """Send a batch that was cut off its queue on its way."""
-    batch.left = dispatcher.loop.time()
+    batch.left = dispatcher.now
     try:
         if events.on_dispatch:
             events.tell(events.on_dispatch, _dispatched(batch, reason))

@@ -95,13 +95,13 @@ def ask_quickly(definition: Definition, loop: Any, memo: Memo | None, key: Any) 
 def _open(definition: Definition, dispatcher: Dispatcher) -> Group:
     """The plain group of a queue, which the next tick looks at."""
     queue = dispatcher.queue_of(definition)
+    dispatcher.expect(queue)
     group = queue.groups.get(None)
     if group is None:
-        group = queue.groups[None] = Group((), None, dispatcher.loop.time(), plain=True)
+        group = queue.groups[None] = Group((), None, dispatcher.now, plain=True)
     dispatcher.open[definition] = group
     group.room = definition.limits.max_queued - queue.elsewhere
     group.outside = True
-    dispatcher.expect(queue)
     return group
 
 
@@ -263,14 +263,14 @@ def _count(queue: Queue, group: Group, keys: int, asking: Batch | None) -> None:
     queue.count(group, keys)
     if asking is None:
         group.outside = True
-    else:
-        group.askers.add(asking)
+    elif asking not in group.askers:
+        group.askers |= {asking}
 
 
 def _announce(dispatcher: Dispatcher, queue: Queue, place: Group | Batch, asking: Batch | None) -> None:
     """Note who waits, and that there is something to do."""
-    if asking is not None:
-        place.parents.add(asking)
+    if asking is not None and asking not in place.parents:
+        place.parents |= {asking}
     if isinstance(place, Group):
         dispatcher.expect(queue)
     elif asking is not None:

@@ -26,8 +26,8 @@ from contextvars import Context
 from typing import Any, Concatenate, Generic, Literal, Never, ParamSpec, Protocol, TypeVar, overload
 
 from batchio._core import events
+from batchio._core.batch import join
 from batchio._core.cache import Cache, typed
-from batchio._core.dispatch import inside
 from batchio._core.enqueue import answered, ask, ask_many, ask_quickly, dispatcher_on, running, tell_loads
 from batchio._core.errors import BatchAborted, BatchTimeout, show_key
 from batchio._core.options import MISSING, Definition, Limits, Params, define, explain_unknown
@@ -223,12 +223,15 @@ class Loader(Generic[K, V]):
                     future: asyncio.Future[V] | None = memo.asked.get(wanted)
                     if future is None:
                         group = memo.group
+                        waiters = group.waiters
                         if (
-                            len(group.waiters) < group.room and wanted not in group.waiters
-                            and not (memo.values and wanted in memo.values)
-                            and not events.on_load and inside.get() is None
+                            len(waiters) < group.room and not (memo.values and wanted in memo.values)
+                            and not events.on_load
                         ):  # fmt: skip
-                            future = group.waiters[wanted] = memo.asked[wanted] = _Future(loop=loop)
+                            future = _Future(loop=loop)
+                            if waiters.setdefault(wanted, future) is not future:
+                                join(waiters, wanted, future)
+                            memo.asked[wanted] = future
                             group.owners[future] = memo
                             return future
                     elif future.done() and not future.cancelled() and not events.on_load:
@@ -241,11 +244,13 @@ class Loader(Generic[K, V]):
         """The same for a scope's first load of a tick, and for those without a scope."""
         definition = self._definition
         if definition.simple and not params:
+            if scope is not None and scope._loop is not loop:
+                scope = seen_from(loop)
             future: asyncio.Future[V] | None = None
             try:
                 if scope is None:
                     future = ask_quickly(definition, loop, None, wanted)
-                elif scope._loop is loop:
+                else:
                     memo = scope._memos.get(definition) or memo_of(scope, definition)
                     first = memo.asked.get(wanted)
                     if not (memo.values and wanted in memo.values) and (first is None or not first.done()):
@@ -410,7 +415,7 @@ class Loader(Generic[K, V]):
             if memo is not None:
                 memo.forget(key)
             for batch in batches:
-                batch.loose.add(key)
+                batch.loosen((key,))
 
     def clear_all(self, **params: Any) -> None:
         """Forget all keys of this loader in the current scope.
@@ -424,7 +429,7 @@ class Loader(Generic[K, V]):
         if memo is not None:
             memo.forget_all()
         for batch in running(self._definition, loop, bound):
-            batch.loose.update(batch.keys)
+            batch.loosen(batch.keys)
 
     async def invalidate(self, *keys: K, **params: Any) -> None:
         """After a write: forget keys in the memo, in batches under way, and in the cache.

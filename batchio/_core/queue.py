@@ -171,12 +171,27 @@ class Queue:
         """
         if self.stuck:
             self._fail_if_choked()
+        if not self._cut_whole(batches):
+            self._cut_in_turns(queues, batches)
+
+    def _cut_whole(self, batches: list[Batch]) -> bool:
+        """Nearly always all keys are plain, fit one batch and have a slot, and no batch function waits for them."""
+        limits = self.definition.limits
         plain = self.groups.get(None)
-        if plain is not None and self._all_may_leave(plain):  # nearly always; the rest takes longer
-            batch = self._cut_one(None, plain)
-            if batch is not None:
-                batches.append(batch)
-            return
+        if (
+            plain is None
+            or len(self.groups) > 1
+            or len(plain.waiters) > limits.max_batch_size
+            or self.taken + self.stuck >= limits.max_in_flight
+            or plain.parents
+        ):
+            return False
+        if (batch := self._cut_one(None, plain)) is not None:
+            batches.append(batch)
+        return True
+
+    def _cut_in_turns(self, queues: Iterable[Queue], batches: list[Batch]) -> None:
+        """A batch of each group and another of each, until slots or keys are used up."""
         patient = False  # whether a slot is known to come free, so that loads of batch functions can wait for it
         names = list(self.groups)
         while names:
@@ -196,40 +211,26 @@ class Queue:
                     again.append(name)
             names = again
 
-    def _all_may_leave(self, plain: Group) -> bool:
-        """Whether all keys are plain, fit one batch, and have a slot; no batch function waits for them."""
-        limits = self.definition.limits
-        return (
-            len(plain.waiters) <= limits.max_batch_size
-            and self.taken + self.stuck < limits.max_in_flight
-            and len(self.groups) == 1
-            and not plain.parents
-        )
-
     def _cut_one(self, name: Any, group: Group) -> Batch | None:
         """The next batch of a group, or None when nobody wants its keys any more."""
-        whole = len(group.waiters) <= self.definition.limits.max_batch_size
-        waiters, owners = self._take_all(name, group) if whole else self._take_some(name, group)
+        if len(group.waiters) > self.definition.limits.max_batch_size:
+            waiters, owners = self._take_some(name, group)
+        else:
+            if [waiter for waiter in _each(group.waiters) if waiter.done()]:
+                self._drop_deserted(group)
+            if not group.plain:
+                self.count(group, -len(group.waiters))
+            del self.groups[name]
+            waiters, group.waiters = group.waiters, {}
+            owners, group.owners = group.owners, {}
         batch = None
         if waiters:
             batch = Batch(self, self.definition, group, waiters, owners, slot=group.parent is None)
-            batch.context = group.context
             self.running[batch] = None
             self.taken += batch.slot
         if not group.waiters:
             group.forget()
         return batch
-
-    def _take_all(self, name: Any, group: Group) -> tuple[Waiters, Owners]:
-        """All keys of a group that somebody wants, with the memos that asked for them."""
-        if [waiter for waiter in _each(group.waiters) if waiter.done()]:
-            self._drop_deserted(group)
-        if not group.plain:
-            self.count(group, -len(group.waiters))
-        del self.groups[name]
-        waiters, group.waiters = group.waiters, {}
-        owners, group.owners = group.owners, {}
-        return waiters, owners
 
     def _take_some(self, name: Any, group: Group) -> tuple[Waiters, Owners]:
         """The first keys of a group that somebody wants, a batch full, with the memos that asked for them.

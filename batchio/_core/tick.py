@@ -90,6 +90,7 @@ class Dispatcher:
         self.watch: Any = None  # what hints remember of this loop's loads; see the loader
         self._alarm: asyncio.Handle | None = None
         self._rings_at = 0.0
+        self.now = 0.0  # the loop's time at the last pass of a tick
         self._due: list[Queue] = []
         self._timed = 0  # how many of them were looked at for lateness
         self._late_from = 0.0  # before this time none of those is late
@@ -124,6 +125,7 @@ class Dispatcher:
             self._quiet = 0
             self._timed = 0
             self._worked_since = None
+            self.now = self.loop.time()
             self.loop.call_soon(self._check, context=self._context)
 
     def _check(self) -> None:
@@ -154,7 +156,7 @@ class Dispatcher:
 
         Nearly all ticks are over long before: they pay for a look at the clock.
         """
-        now = self.loop.time()
+        now = self.now = self.loop.time()
         if self._timed != len(self._due):
             self._timed = len(self._due)
             waits = [queue.since(now) + queue.definition.limits.max_delay * UNTIMED for queue in self._due]
@@ -200,8 +202,12 @@ class Dispatcher:
         for queue in queues:
             queue.waiting = False
             self.close(queue.definition)
+        self.now = self.loop.time()
         for queue in (*queues, *blocked) if blocked else queues:
-            self._cut(queue, batches)
+            try:
+                queue.cut(self.queues.values(), batches)
+            except Exception as error:  # a key whose __eq__ raises must not hold the others for ever
+                queue.fail_queued(error)
             if not queue.running:
                 self.settle(queue)
         self._start_all(batches, reason)
@@ -215,13 +221,6 @@ class Dispatcher:
                 self._start_all(batches[place + 1 :], reason)
                 raise
 
-    def _cut(self, queue: Queue, batches: list[Batch]) -> None:
-        """The batches of a queue that may leave. A key whose ``__eq__`` raises must not hold the others for ever."""
-        try:
-            queue.cut(self.queues.values(), batches)
-        except Exception as error:
-            queue.fail_queued(error)
-
     def close(self, definition: Definition) -> None:
         """No load joins a loader's plain group the quick way any more."""
         if (group := self.open.pop(definition, None)) is not None:
@@ -229,7 +228,9 @@ class Dispatcher:
 
     def settle(self, queue: Queue) -> None:
         """Forget a queue that has nothing to do; it is made again at the next load."""
-        if queue.idle and not queue.waiting and self.queues.get(queue.definition) is queue:
+        if queue.groups or queue.running or queue.stuck or queue.waiting:
+            return
+        if self.queues.get(queue.definition) is queue:
             del self.queues[queue.definition]
 
     def own(self, work: Coroutine[Any, Any, Any], context: Context, name: str) -> asyncio.Task[Any]:

@@ -91,6 +91,28 @@ async def test_guarantee_13_chains_do_not_lock_two_loaders_with_all_slots_of_bot
     assert await batchio.gather(*loads) == tuple(-1 - key for key in range(slots)) * 2
 
 
+async def test_guarantee_13_chains_do_not_lock_beside_keys_that_their_own_scope_asked_for() -> None:
+    """An isolated batch function, which sees its scope, loads from a loader that the scope's own code is loading from."""
+    both_left, scope_asked = asyncio.Event(), asyncio.Event()
+
+    @batchio.loader(limits=ONE, isolated=True)
+    async def a(keys: list[int]) -> dict[int, int]:
+        await scope_asked.wait()
+        return {key: await b(key + 10) if key == 1 else key for key in keys}
+
+    @batchio.loader(limits=ONE)
+    async def b(keys: list[int]) -> dict[int, int]:
+        both_left.set()
+        return {key: await a(key + 10) if key == 2 else key for key in keys}
+
+    with batchio.scope():
+        holders = a(1), b(2)  # each will wait for the other's slot
+        await both_left.wait()
+        beside = b(3)
+        scope_asked.set()
+        assert await batchio.gather(*holders, beside) == (11, 12, 3)
+
+
 async def test_guarantee_13_chains_do_not_lock_behind_strangers_who_wait_for_a_slot() -> None:
     """Strangers' loads with other parameters wait for a slot; a load that a slot's holder waits for passes them by."""
     busy = asyncio.Barrier(4)
