@@ -53,7 +53,7 @@ def ask(
     if remember is not None:
         remember.asked[key] = future
         place.owners[future] = remember
-    _announce(dispatcher, queue, place, asking)
+    _announce(dispatcher, place, asking)
     if definition.cancel_abandoned:
         future.add_done_callback(functools.partial(_went_away, loop, queue))
     if events.on_load:  # last: an observer may load too
@@ -138,10 +138,10 @@ def ask_many(
         if remember is not None:
             remember.asked.setdefault(key, many)  # a flight of another scope, with which it coalesces
         join(place.waiters, key, many)
-        _announce(dispatcher, queue, place, asking)
+        _announce(dispatcher, place, asking)
     if group is not None:
         _stand_all(queue, group, fresh, remember, asking)
-        _announce(dispatcher, queue, group, asking)
+        _announce(dispatcher, group, asking)
     if not many.open:
         many.settle()
     if definition.cancel_abandoned:
@@ -221,7 +221,10 @@ def _group(
     parent: Batch | None,
     keys: Collection[Any],
 ) -> Group:
-    """The group in which loads wait, once there is room for so many keys more."""
+    """The group in which loads wait, once there is room for so many keys more; its queue will be looked at.
+
+    That comes first: a key whose ``__eq__`` raises on the way may leave others standing, and they must not wait for ever.
+    """
     definition = queue.definition
     alone = scope if definition.isolated else None
     if queue.queued + len(keys) > definition.limits.max_queued:
@@ -234,6 +237,7 @@ def _group(
     group = queue.group(bound, alone, parent, dispatcher.loop.time)
     if alone is not None:
         group.context = kept_context(alone)
+    dispatcher.expect(queue)
     return group
 
 
@@ -267,13 +271,11 @@ def _count(queue: Queue, group: Group, keys: int, asking: Batch | None) -> None:
         group.askers |= {asking}
 
 
-def _announce(dispatcher: Dispatcher, queue: Queue, place: Group | Batch, asking: Batch | None) -> None:
-    """Note who waits, and that there is something to do."""
-    if asking is not None and asking not in place.parents:
-        place.parents |= {asking}
-    if isinstance(place, Group):
-        dispatcher.expect(queue)
-    elif asking is not None:
+def _announce(dispatcher: Dispatcher, place: Group | Batch, asking: Batch | None) -> None:
+    """Note which batch waits: that changes who may leave."""
+    if asking is not None:
+        if asking not in place.parents:
+            place.parents |= {asking}
         dispatcher.look()
 
 

@@ -22,6 +22,7 @@ table of loops would keep them alive, even a weak one, since pending futures ref
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -92,8 +93,8 @@ class Dispatcher:
         self._rings_at = 0.0
         self.now = 0.0  # the loop's time at the last pass of a tick
         self._due: list[Queue] = []
-        self._timed = 0  # how many of them were looked at for lateness
-        self._late_from = 0.0  # before this time none of those is late
+        self._soonest = math.inf  # the least max_delay of all loaders seen, in seconds
+        self._late_from = 0.0  # before this time nothing is late
         self._armed = False
         self._quiet = 0
         self._waiting = 0  # keys in open groups at the last pass
@@ -107,6 +108,7 @@ class Dispatcher:
         queue = self.queues.get(definition)
         if queue is None:
             queue = self.queues[definition] = Queue(definition)
+            self._soonest = min(self._soonest, definition.limits.max_delay)
         return queue
 
     def expect(self, queue: Queue) -> None:
@@ -123,9 +125,9 @@ class Dispatcher:
         if not self._armed:
             self._armed = True
             self._quiet = 0
-            self._timed = 0
             self._worked_since = None
             self.now = self.loop.time()
+            self._late_from = self.now + self._soonest * UNTIMED
             self.loop.call_soon(self._check, context=self._context)
 
     def _check(self) -> None:
@@ -157,10 +159,6 @@ class Dispatcher:
         Nearly all ticks are over long before: they pay for a look at the clock.
         """
         now = self.now = self.loop.time()
-        if self._timed != len(self._due):
-            self._timed = len(self._due)
-            waits = [queue.since(now) + queue.definition.limits.max_delay * UNTIMED for queue in self._due]
-            self._late_from = min(waits, default=now)
         if now < self._late_from:
             return
         if self._worked_since is None:
@@ -169,7 +167,6 @@ class Dispatcher:
         if late:
             self._patience = PATIENCE_WHEN_BUSY
             self._due = [queue for queue in self._due if queue not in late]
-            self._timed = 0
             self._send(late, "max_delay")
 
     def _is_late(self, queue: Queue, waited: float) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import re
 import weakref
+from contextlib import suppress
 from contextvars import Context
 from typing import Any
 
@@ -384,6 +385,32 @@ async def test_keys_that_cannot_be_compared_hang_nobody_when_a_queue_is_cut(comp
     finally:
         Moody.left = -1
     assert all(load.done() for load in loads)
+
+
+@pytest.mark.parametrize("options", [{}, {"coalesce": True}, {"isolated": True}, {"cancel_abandoned": True}], ids=str)
+@pytest.mark.parametrize("comparison", range(1, 12))
+async def test_keys_that_cannot_be_compared_hang_nobody_when_they_are_asked_for(
+    comparison: int, options: dict[str, Any]
+) -> None:
+    """Whichever comparison raises in a load or a load_many, whatever stands in the queue leaves it."""
+
+    @batchio.loader(**options)
+    async def loader(keys: list[Any]) -> dict[Any, int]:
+        return dict.fromkeys(keys, 1)
+
+    for ask in (lambda: loader(Moody()), lambda: loader.load_many([Moody(), Moody()])):
+        with batchio.scope():
+            await loader.load_many([Moody(), Moody()])
+            await loader(Moody())
+            Moody.left = comparison
+            with suppress(ValueError):
+                ask()
+            Moody.left = -1
+            async with asyncio.timeout(5):
+                await batchio.drain()
+            assert (
+                re.search("queued|in flight", repr(loader).replace(" 0 keys queued, 0 batches in flight", "")) is None
+            )
 
 
 async def test_a_scope_keeps_nothing_of_batches_that_others_made() -> None:
