@@ -108,7 +108,9 @@ class Dispatcher:
         queue = self.queues.get(definition)
         if queue is None:
             queue = self.queues[definition] = Queue(definition)
-            self._soonest = min(self._soonest, definition.limits.max_delay)
+            if definition.limits.max_delay < self._soonest:
+                self._soonest = definition.limits.max_delay
+                self._late_from = 0.0
         return queue
 
     def expect(self, queue: Queue) -> None:
