@@ -2,7 +2,9 @@
 
 Rules of this room:
 
-- Who asks for what is under way waits for it; a waiter that is cancelled takes nobody with it.
+- Who asks for what is under way waits for it; a waiter that is cancelled takes nobody with it, and what was asked for
+  is remembered all the same.
+- Nobody waits for himself, straight or through others: see ``_Flights.join``.
 - A call runs in the context of whoever asked first: what it reads of a request there, the others are answered with.
 - Errors are not remembered. What a call was computing when it was made dirty is not remembered either.
 - No LRU here: async-lru's ``alru_cache`` does it well, and makes one call of concurrent ones too.
@@ -17,17 +19,21 @@ import time
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextvars import ContextVar
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from batchio._core.batch import fail_future
+from batchio._core.errors import separate
+from batchio._local import LoopLocal
 
 __all__ = ["acached_per_instance", "alazy_constant", "deduplicate"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
+_RESULTS = "_batchio_results"  # in an instance's __dict__
 _KEYWORDS: Any = object()  # stands between positional arguments and keywords in a key
-_inside: ContextVar[frozenset[Any]] = ContextVar("batchio_inside_flights", default=frozenset())  # the tasks of calls
+_inside: ContextVar[frozenset[_Flight]] = ContextVar("batchio_inside_flights", default=frozenset())
 
 
 class Dirtied(Protocol[P, T_co]):
@@ -40,35 +46,109 @@ class Dirtied(Protocol[P, T_co]):
         """Let the next call begin anew."""
 
 
-class _Flights:
-    """Calls under way, by loop and key."""
+class _Flight:
+    """A call under way: who waits for it, and for which calls it waits itself."""
 
     def __init__(self) -> None:
-        self._tasks: dict[tuple[int, Hashable], asyncio.Task[Any]] = {}
+        self.over = False
+        self._task: asyncio.Task[Any] | None = None
+        self._waiters: dict[asyncio.Future[Any], None] = {}  # a set in the order in which they came
+        self._awaited: dict[asyncio.Future[Any], _Flight] = {}  # by whoever waits: code inside this call
 
-    async def join(self, key: Hashable, make: Callable[[], Awaitable[Any]]) -> Any:
-        """Wait for the call of this key that is under way, or make one; within itself, a call waits for nobody."""
-        place = (id(asyncio.get_running_loop()), key)  # a task that is kept keeps its loop: no id is used twice
-        running = self._tasks.get(place)
-        if running is None or running.done():  # its callback may be yet to come
-            running = self._tasks[place] = asyncio.ensure_future(self._run(make))
-            running.add_done_callback(functools.partial(self._forget, place))
-        elif running in _inside.get():
-            return await make()
-        return await asyncio.shield(running)
+    def start(self, make: Callable[[], Awaitable[Any]], forget: Callable[[], None]) -> None:
+        """Make the call, in a task of its own: no caller's cancellation ends it."""
+        self._task = asyncio.ensure_future(self._run(make))
+        self._task.add_done_callback(functools.partial(self._land, forget))
 
     async def _run(self, make: Callable[[], Awaitable[Any]]) -> Any:
-        _inside.set(_inside.get() | {asyncio.current_task()})
-        return await make()
+        _inside.set(frozenset({self, *(flight for flight in _inside.get() if not flight.over)}))
+        try:
+            return await make()
+        finally:
+            self.over = True  # _land comes a turn later, and who asks meanwhile asks anew
+
+    def waits_for(self, flights: frozenset[_Flight]) -> bool:
+        """Whether it is one of these, or waits for one, straight or through others."""
+        found, fresh = {self}, [self]
+        while flights and fresh:
+            flight = fresh.pop()
+            if flight in flights:
+                return True
+            fresh += set(flight._awaited.values()) - found
+            found.update(fresh)
+        return False
+
+    async def answer(self) -> Any:
+        """Wait for it; those calls inside which this is asked wait as well."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters[waiter] = None
+        around = _inside.get()
+        for flight in around:
+            flight._awaited[waiter] = self
+        try:
+            return await waiter
+        finally:
+            self._waiters.pop(waiter, None)
+            for flight in around:
+                del flight._awaited[waiter]
+            del waiter  # an error's traceback has this frame, and the waiter has the error
+
+    def _land(self, forget: Callable[[], None], task: asyncio.Task[Any]) -> None:
+        """Answer who waits. One alone gets the very error; several get one each, as a batch's loads do."""
+        forget()
+        waiters = [waiter for waiter in self._waiters if not waiter.done()]
+        self._task, self._waiters = None, {}
+        error: Any = None if task.cancelled() else task.exception()
+        for waiter in waiters:
+            if task.cancelled():
+                waiter.cancel()
+            elif error is None:
+                waiter.set_result(task.result())
+            else:
+                fail_future(waiter, error if len(waiters) == 1 else separate(error))
+
+
+class _Table(dict[Hashable, _Flight]):
+    """The calls that are under way on one loop, by key; a plain dict takes no weak reference."""
+
+
+class _Flights:
+    """Calls under way, by loop and key. They hang on their loop, as connections do: a closed one takes them along."""
+
+    def __init__(self) -> None:
+        self._local: LoopLocal[_Table] = LoopLocal(self._new_table)
+        self._tables: weakref.WeakValueDictionary[int, _Table] = weakref.WeakValueDictionary()
+
+    def _new_table(self) -> _Table:
+        table = _Table()
+        self._tables[id(table)] = table
+        return table
+
+    async def join(self, key: Hashable, make: Callable[[], Awaitable[Any]]) -> Any:
+        """Wait for the call of this key that is under way, or make one; what would wait for itself makes its own.
+
+        That is no error: code without the decorator would make that call too. It may be in a task that nobody waits
+        for, and if there is no end to it, Python says so.
+        """
+        table = self._local.get()
+        flight = table.get(key)
+        if flight is None or flight.over:
+            flight = table[key] = _Flight()
+            flight.start(make, functools.partial(_forget, table, key, flight))
+        elif flight.waits_for(_inside.get()):
+            return await make()
+        return await flight.answer()
 
     def drop(self, key: Hashable) -> None:
         """Let the next call begin anew, on every loop."""
-        for place in [place for place in self._tasks if place[1] == key]:
-            del self._tasks[place]
+        for reference in self._tables.valuerefs():  # a list: another thread may add one meanwhile
+            if (table := reference()) is not None:
+                table.pop(key, None)
 
-    def _forget(self, place: tuple[int, Hashable], task: asyncio.Task[Any]) -> None:
-        if self._tasks.get(place) is task:
-            del self._tasks[place]
+
+def _forget(table: _Table, key: Hashable, flight: _Flight) -> None:
+    if table.get(key) is flight:
+        table.pop(key, None)
 
 
 def _key_of(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], Hashable]:
@@ -95,7 +175,8 @@ def deduplicate(
         A decorator. What it decorates has a ``dirty``, which takes the same arguments and lets the next call begin anew.
 
     Raises:
-        TypeError: at a call, for arguments that the function does not take or that cannot be hashed.
+        TypeError: at a call, for arguments that the function does not take or that cannot be hashed; at once, for a
+            keygetter that is an async function.
 
     Example:
         >>> import asyncio
@@ -111,6 +192,8 @@ def deduplicate(
         fetching 2
         ['page 1', 'page 1', 'page 2']
     """
+    if inspect.iscoroutinefunction(keygetter):
+        raise TypeError(f"deduplicate: {keygetter.__qualname__} is no keygetter; write @deduplicate() with brackets")
 
     def decorator(function: Callable[P, Awaitable[T]]) -> Dirtied[P, T]:
         flights, key = _Flights(), keygetter or _key_of(function)
@@ -151,11 +234,19 @@ class _Constant(Generic[T]):
         self._flights.drop(None)
 
 
-def alazy_constant(ttl: float = 0) -> Callable[[Callable[[], Awaitable[T]]], Dirtied[[], T]]:
+@overload
+def alazy_constant(ttl: float = 0) -> Callable[[Callable[[], Awaitable[T]]], Dirtied[[], T]]: ...
+
+
+@overload
+def alazy_constant(ttl: Callable[[], Awaitable[T]]) -> Dirtied[[], T]: ...
+
+
+def alazy_constant(ttl: Any = 0) -> Any:
     """Remember the result of an async function without arguments.
 
     Args:
-        ttl: seconds that a result is remembered; 0 means until ``dirty()``.
+        ttl: seconds that a result is remembered; 0 means until ``dirty()``. ``@alazy_constant`` alone will do, too.
 
     Returns:
         A decorator. What it decorates has a ``dirty`` without arguments, which forgets the result.
@@ -176,8 +267,10 @@ def alazy_constant(ttl: float = 0) -> Callable[[Callable[[], Awaitable[T]]], Dir
         fetching
         {'color': 'green'} {'color': 'green'}
     """
-    if ttl < 0:
-        raise ValueError(f"alazy_constant: a ttl of {ttl} seconds is negative; 0 means until dirty()")
+    if callable(ttl):  # without brackets
+        return alazy_constant()(ttl)
+    if not ttl >= 0:
+        raise ValueError(f"alazy_constant: a ttl of {ttl} seconds is no duration; 0 means until dirty()")
 
     def decorator(function: Callable[[], Awaitable[T]]) -> Dirtied[[], T]:
         known = _Constant(function, ttl)
@@ -192,25 +285,52 @@ def alazy_constant(ttl: float = 0) -> Callable[[Callable[[], Awaitable[T]]], Dir
     return decorator
 
 
-class _Instance:
-    """What is remembered of one instance, and the calls of its method that are under way."""
+class _Results(dict[Any, dict[Hashable, Any]]):
+    """What is remembered of one instance, by method.
 
-    def __init__(self, instance: Any, forget: Callable[[Any], Any]) -> None:
-        self.reference = weakref.ref(instance, forget)  # calls `forget` when the instance goes
-        self.results: dict[Hashable, Any] = {}
-        self.flights = _Flights()
+    It stands in the instance's own ``__dict__``: a table beside it would keep results for ever that refer to their
+    instance. A copy of the instance begins anew, and so does one that was pickled: there this is an empty dict.
+    """
+
+    def __init__(self, instance: Any) -> None:
+        super().__init__()
+        self.whose = weakref.ref(instance)
+
+    def __reduce__(self) -> Any:
+        return dict, ()
+
+
+_beside: dict[int, _Results] = {}  # of instances whose class has slots alone, as attrs makes them; by id
+
+
+def _results_of(instance: Any) -> _Results:
+    """What is remembered of an instance; its own ``__setattr__``, a frozen one's say, is not asked."""
+    inside = getattr(instance, "__dict__", None)
+    found = _beside.get(id(instance)) if inside is None else inside.get(_RESULTS)
+    if type(found) is _Results and found.whose() is instance:
+        return found
+    made = _Results(instance)
+    if inside is None:
+        _beside[id(instance)] = made
+        weakref.finalize(instance, _beside.pop, id(instance), None)
+    else:
+        (type if isinstance(instance, type) else object).__setattr__(instance, _RESULTS, made)
+    return made
 
 
 def acached_per_instance() -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]]:
     """Remember an async method's results on each instance, as long as it lives.
 
-    Instances need not be hashable, but weak references to them must be possible. Concurrent calls make one.
+    They are kept in the instance's ``__dict__``, as ``functools.cached_property`` does it; copies begin anew. Instances
+    need not be hashable, but weak references to them must be possible. (One with slots alone, and no ``__dict__``, is
+    kept alive by a result that refers to it.) Concurrent calls make one.
 
     Returns:
         A decorator of methods.
 
     Raises:
-        TypeError: at a call, for arguments that the method does not take or that cannot be hashed.
+        TypeError: at a call, for arguments that the method does not take or that cannot be hashed, and for an instance
+            that cannot be referred to weakly.
 
     Example:
         >>> import asyncio
@@ -228,22 +348,23 @@ def acached_per_instance() -> Callable[[Callable[P, Awaitable[T]]], Callable[P, 
         Ada Ada
     """
 
-    def decorator(method: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-        instances: dict[int, _Instance] = {}
-        key_of = _key_of(method)
-
-        def of(instance: Any) -> _Instance:
-            identity = id(instance)
-            if identity not in instances:
-                instances[identity] = _Instance(instance, lambda _: instances.pop(identity, None))
-            return instances[identity]
+    def decorator(method: Any) -> Any:
+        instances: weakref.WeakValueDictionary[int, _Results] = weakref.WeakValueDictionary()
+        flights, key_of = _Flights(), _key_of(method)
 
         @functools.wraps(method)
-        async def cached(*args: P.args, **kwargs: P.kwargs) -> T:
-            known, key = of(args[0]), key_of((None, *args[1:]), kwargs)
-            if key not in known.results:
-                known.results[key] = await known.flights.join(key, lambda: method(*args, **kwargs))
-            return known.results[key]  # type: ignore[no-any-return]
+        async def cached(self: Any, *args: Any, **kwargs: Any) -> Any:
+            remembered, key = _results_of(self), key_of((None, *args), kwargs)
+            results = remembered.setdefault(method, {})
+
+            async def fetch() -> Any:
+                value = results[key] = await method(self, *args, **kwargs)
+                return value
+
+            if key in results:
+                return results[key]
+            instances[id(self)] = remembered
+            return await flights.join((id(self), key), fetch)  # a call under way keeps its instance, and so the id
 
         cached.__acached_per_instance_cache__ = instances  # type: ignore[attr-defined]  # asynq's name for it
         return cached

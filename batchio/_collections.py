@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from batchio._gather import gather
 
@@ -156,15 +156,35 @@ async def asorted(
     return [items[place] for place in sorted(range(len(items)), key=keys.__getitem__, reverse=reverse)]
 
 
-async def amax(*args: Any, key: Callable[[Any], Awaitable[Any]] | None = None) -> Any:
-    """``max`` with an async key function.
+class Extreme(Protocol):
+    """What ``amax`` and ``amin`` are to a type checker."""
+
+    async def __call__(self, *args: Any, key: Callable[[Any], Awaitable[Any]] | None = None) -> Any:
+        """Choose an item."""
+
+
+def _extreme(choose: Any, extreme: str, example: str) -> Extreme:
+    """``max`` or ``min`` with an async key function. It chooses among places: items themselves need not be comparable."""
+    name = f"a{choose.__name__}"
+
+    async def chosen(*args: Any, key: Callable[[Any], Awaitable[Any]] | None = None) -> Any:
+        if not args:
+            raise TypeError(f"{name} expected at least 1 argument, got 0")
+        items = list(args[0] if len(args) == 1 else args)
+        if not items:
+            raise ValueError(f"{name}() was given nothing to choose from")
+        keys: list[Any] = items if key is None else await amap(key, items)
+        return items[choose(range(len(items)), key=keys.__getitem__)]
+
+    chosen.__name__ = chosen.__qualname__ = name
+    chosen.__doc__ = f"""``{choose.__name__}`` with an async key function.
 
     Args:
         *args: the items, or one iterable of them.
         key: what to compare each item by; None compares the items themselves.
 
     Returns:
-        The greatest item; of several, the first.
+        The {extreme} item; of several, the first.
 
     Raises:
         ValueError: there is no item.
@@ -172,46 +192,13 @@ async def amax(*args: Any, key: Callable[[Any], Awaitable[Any]] | None = None) -
 
     Example:
         >>> import asyncio
-        >>> from batchio.tools import amax
+        >>> from batchio.tools import {name}
         >>> async def length(word: str) -> int:
         ...     return len(word)
-        >>> asyncio.run(amax(["one", "three"], key=length))
-        'three'
+        >>> asyncio.run({name}(["three", "one"], key=length))
+        {example!r}
     """
-    return await _extreme(max, args, key)
+    return chosen
 
 
-async def amin(*args: Any, key: Callable[[Any], Awaitable[Any]] | None = None) -> Any:
-    """``min`` with an async key function.
-
-    Args:
-        *args: the items, or one iterable of them.
-        key: what to compare each item by; None compares the items themselves.
-
-    Returns:
-        The least item; of several, the first.
-
-    Raises:
-        ValueError: there is no item.
-        TypeError: there is no argument, or keys cannot be compared.
-
-    Example:
-        >>> import asyncio
-        >>> from batchio.tools import amin
-        >>> async def length(word: str) -> int:
-        ...     return len(word)
-        >>> asyncio.run(amin("three", "one", key=length))
-        'one'
-    """
-    return await _extreme(min, args, key)
-
-
-async def _extreme(choose: Any, args: tuple[Any, ...], key: Any) -> Any:
-    """Choose among places, so that the items themselves need not be comparable."""
-    if not args:
-        raise TypeError(f"a{choose.__name__} expected at least 1 argument, got 0")
-    items = list(args[0] if len(args) == 1 else args)
-    if not items:
-        raise ValueError(f"a{choose.__name__}() was given nothing to choose from")
-    keys = items if key is None else await amap(key, items)
-    return items[choose(range(len(items)), key=keys.__getitem__)]
+amax, amin = _extreme(max, "greatest", "three"), _extreme(min, "least", "one")

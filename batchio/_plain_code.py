@@ -6,6 +6,7 @@ Rules of this room:
   new loop for each call: a page in plain code with ten calls would open ten pools.)
 - Inside a running loop the call runs on another loop in a thread of its own, and this loop stands still meanwhile: what
   the awaitable needs from it never comes. That is asynq's nested call, made safe; ``await`` is the better spelling.
+- A process that is forked has loops of its own, also if it was forked inside a running one.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextvars
+import os
 import threading
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 __all__ = ["from_plain_code", "run_sync"]
@@ -27,13 +30,18 @@ from_plain_code: contextvars.ContextVar[bool] = contextvars.ContextVar("batchio_
 
 
 class _Kept:
-    """The runner of one thread, closed when the thread ends and lets go of it."""
+    """The runner of one thread of one process, closed when the thread ends and lets go of it."""
 
     def __init__(self) -> None:
         self.runner = asyncio.Runner()
+        self.process = os.getpid()
 
     def __del__(self) -> None:
-        self.runner.close()
+        if self.process == os.getpid():
+            self.runner.close()
+        else:  # the parent's: to close it would take its files out of the epoll that both processes share
+            with suppress(AttributeError):  # uvloop's
+                self.runner.get_loop()._closed = True  # type: ignore[attr-defined]
 
 
 _here = threading.local()
@@ -65,9 +73,15 @@ def run_sync(awaitable: Awaitable[T]) -> T:
     context.run(from_plain_code.set, True)
     if asyncio._get_running_loop() is not None:
         return _elsewhere(awaitable, context)
-    kept: _Kept = _here.__dict__.setdefault("kept", None) or _Kept()
-    _here.kept = kept
-    return kept.runner.run(_waiting(awaitable), context=context)
+    return _runner().run(_waiting(awaitable), context=context)
+
+
+def _runner() -> asyncio.Runner:
+    """This thread's. No frame of a call holds its ``_Kept``: an error's traceback would, past the end of the thread."""
+    kept: _Kept | None = _here.__dict__.get("kept")
+    if kept is None or kept.process != os.getpid():
+        kept = _here.kept = _Kept()
+    return kept.runner
 
 
 async def _waiting(awaitable: Awaitable[T]) -> T:

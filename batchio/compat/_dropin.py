@@ -27,7 +27,7 @@ from batchio._core import events
 from batchio._core.batch import Batch, Group, Several, fail_future
 from batchio._core.dispatch import inside
 from batchio._core.enqueue import answered, ask, ask_quickly, tell_loads
-from batchio._core.errors import BatchShapeError, separate
+from batchio._core.errors import BatchShapeError, separate, show_keys
 from batchio._core.options import MISSING, Definition, Limits
 from batchio._core.scope import Memo
 from batchio._core.tick import ATTRIBUTE
@@ -90,6 +90,7 @@ class FutureMemo(Memo):
 class Machine:
     """What a drop-in loader, its owner, has of the core. Each library's fills the places below."""
 
+    takes_none = False
     __slots__ = ("_definition", "_given_loop", "_group", "_memo", "_plain", "cache_map")
 
     def __init__(self, cache_map: Any, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -122,9 +123,9 @@ class Machine:
         """The cache, by plain keys or by what ``compared`` gives."""
         raise NotImplementedError
 
-    def wrong_number(self, keys: list[Any], values: list[Any]) -> Exception | None:
-        """The library's own error for a wrong number of values; None for the core's."""
-        return None
+    def wrong_number(self, error: BatchShapeError, expected: int, received: int) -> Exception:
+        """The error of a wrong number of values; ours, unless the library has its own."""
+        return error
 
     # -- loads -------------------------------------------------------------------------------------------------------
 
@@ -234,20 +235,25 @@ class Machine:
         return result
 
     def answers(self, batch: Batch, keys: list[Any], given: list[Any], values: Any) -> Any:
-        """What came, by key; what cannot be matched goes to the core, which says what is wrong with it."""
+        """What came, by key. A mapping is read by key: the originals take its keys for the values, which nobody wants."""
         if type(values) is not list:  # a list nearly always, and these looks take longer
             if isinstance(values, Mapping):
                 return self._remembered(
                     batch, {key: values[k] for key, k in zip(keys, given, strict=True) if k in values}
                 )
             if not isinstance(values, Iterable) or isinstance(values, (str, bytes)):
-                return values
+                raise self._misshapen(keys, "None" if values is None else f"a {type(values).__name__}")
             values = list(values)
-        if len(values) == len(keys):
-            return self._remembered(batch, dict(zip(keys, values, strict=True)))
-        if (error := self.wrong_number(given, values)) is not None:
-            raise error
-        return values
+        if len(values) != len(keys):
+            raise self.wrong_number(self._misshapen(keys, f"{len(values)} items"), len(keys), len(values))
+        return self._remembered(batch, dict(zip(keys, values, strict=True)))
+
+    def _misshapen(self, keys: list[Any], what: str) -> BatchShapeError:
+        name = self._definition.name  # type: ignore[union-attr]  # it has a batch
+        return BatchShapeError(
+            f"{name}: asked for {len(keys)} keys {show_keys(keys)}, and the batch function returned {what}; it must "
+            f"return a list with one item per key, in the order of the keys, and None where there is none"
+        )
 
     def _remembered(self, batch: Batch, answers: dict[Any, Any]) -> dict[Any, Any]:
         """Leave a failed future in the cache for each key that failed alone, if the batch's load stands there."""

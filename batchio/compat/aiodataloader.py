@@ -13,10 +13,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from batchio._core.enqueue import answered
 from batchio.compat._dropin import Future, Futures, Keyed, Machine, keyed, rejected
+from batchio.compat._loads import Loads
 
 __all__ = ["DataLoader"]
 
@@ -24,7 +25,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class DataLoader(Generic[K, V]):
+class DataLoader(Loads[K, V]):
     """A loader of one request: loads that are made before the event loop has nothing else to run leave together.
 
     Made from a function, or as a subclass with ``async def batch_load_fn(self, keys)``, which may also set ``batch``,
@@ -86,18 +87,6 @@ class DataLoader(Generic[K, V]):
             self.get_cache_key = get_cache_key  # type: ignore[assignment,method-assign]  # as if a subclass had defined it
         _check_function(getattr(self, "batch_load_fn", None))
 
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop of loads that are made now: the running one, else the one that was given.
-
-        Returns:
-            An event loop.
-
-        Raises:
-            RuntimeError: there is neither.
-        """
-        return self._batchio.loop(self)
-
     def get_cache_key(self, key: K) -> Any:
         """What a key is compared by; subclasses may define another.
 
@@ -108,38 +97,6 @@ class DataLoader(Generic[K, V]):
             Something that can be hashed; here the key itself.
         """
         return key
-
-    def load(self, key: K) -> asyncio.Future[V]:
-        """Ask for one key. The load is queued at once, awaited or not; to cancel it touches no other.
-
-        Args:
-            key: the key; None is refused.
-
-        Returns:
-            A future of the value.
-
-        Raises:
-            TypeError: for None, and where loads are cached for a key that cannot be hashed.
-            RuntimeError: without a running event loop, unless the loader was given one.
-        """
-        if key is None:
-            raise TypeError(f"{type(self).__qualname__}: load() takes a key, and got None")
-        return self._batchio.load(self, key)
-
-    def load_many(self, keys: Iterable[K]) -> asyncio.Future[list[V]]:
-        """Ask for many keys.
-
-        Args:
-            keys: the keys, in the order in which the values are wanted.
-
-        Returns:
-            A future of the list of values; it fails with the first error that comes.
-
-        Raises:
-            TypeError: for something that cannot be iterated, and as ``load``.
-            RuntimeError: as ``load``.
-        """
-        return asyncio.gather(*map(self.load, keys))
 
     def clear(self, key: K) -> Self:
         """Forget a key: its next load fetches again, though a batch may be fetching it now.

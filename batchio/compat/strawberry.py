@@ -6,7 +6,8 @@ Rules of this room:
 
 - What a program can see of strawberry.dataloader 0.341 it sees here, but for the names of its inside (``Batch`` ...).
 - Where batchio promises more (strangers, late askers, a key once) its promise holds; the guide has the list.
-- strawberry is not imported. Where a program has done so, its error for a wrong number of values is raised.
+- strawberry is not imported. Where a program has done so, its error for a wrong number of values is raised; elsewhere
+  one of its name and message, which is no name to import: whoever catches strawberry's imports strawberry.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from batchio._core.enqueue import answered
+from batchio._core.errors import BatchShapeError
 from batchio.compat._dropin import Future, Futures, Keyed, Machine, keyed, uncached
+from batchio.compat._loads import Loads
 
 __all__ = ["AbstractCache", "DataLoader", "DefaultCache"]
 
@@ -151,7 +154,7 @@ class DefaultCache(AbstractCache[K, V]):
         self.cache_map.clear()
 
 
-class DataLoader(Generic[K, V]):
+class DataLoader(Loads[K, V]):
     """A loader of one request: loads that are made before the event loop has nothing else to run leave together.
 
     Args:
@@ -196,48 +199,6 @@ class DataLoader(Generic[K, V]):
         if cache:
             self.cache_map = DefaultCache(cache_key_fn) if cache_map is None else cache_map
         self._batchio = _Machine(self.cache_map if cache else None, loop)
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop of loads that are made now: the running one, else the one that was given.
-
-        Returns:
-            An event loop.
-
-        Raises:
-            RuntimeError: there is neither.
-        """
-        return self._batchio.loop(self)
-
-    def load(self, key: K) -> asyncio.Future[V]:
-        """Ask for one key. The load is queued at once, awaited or not; to cancel it touches no other.
-
-        Args:
-            key: the key.
-
-        Returns:
-            A future of the value.
-
-        Raises:
-            TypeError: where loads are cached, for a key that cannot be hashed.
-            RuntimeError: without a running event loop, unless the loader was given one.
-        """
-        return self._batchio.load(self, key)
-
-    def load_many(self, keys: Iterable[K]) -> asyncio.Future[list[V]]:
-        """Ask for many keys.
-
-        Args:
-            keys: the keys, in the order in which the values are wanted.
-
-        Returns:
-            A future of the list of values; it fails with the first error that comes.
-
-        Raises:
-            TypeError: for something that cannot be iterated, and as ``load``.
-            RuntimeError: as ``load``.
-        """
-        return asyncio.gather(*map(self.load, keys))
 
     def clear(self, key: K) -> None:
         """Forget a key: its next load fetches again, though a batch may be fetching it now.
@@ -294,6 +255,7 @@ class DataLoader(Generic[K, V]):
 class _Machine(Machine):
     """What strawberry's loaders say for themselves."""
 
+    takes_none = True
     __slots__ = ()
 
     def function(self, owner: Any) -> Callable[[list[Any]], Awaitable[Any]]:
@@ -315,9 +277,18 @@ class _Machine(Machine):
             return {}
         return self.cache_map.cache_map if self.plain(owner) else _Through(self.cache_map)
 
-    def wrong_number(self, keys: list[Any], values: list[Any]) -> Exception | None:
+    def wrong_number(self, error: BatchShapeError, expected: int, received: int) -> Exception:
         theirs = getattr(sys.modules.get("strawberry.exceptions"), "WrongNumberOfResultsReturned", None)
-        return None if theirs is None else theirs(expected=len(keys), received=len(values))
+        wrong: Exception = (theirs or WrongNumberOfResultsReturned)(expected=expected, received=received)
+        wrong.__cause__ = error
+        return wrong
+
+
+class WrongNumberOfResultsReturned(BatchShapeError):
+    """strawberry's error, by name and message, where nobody has imported strawberry; caught as a ``BatchShapeError``."""
+
+    def __init__(self, expected: int, received: int) -> None:
+        super().__init__(f"Received wrong number of results in dataloader, expected: {expected}, received: {received}")
 
 
 class _Through(MutableMapping[Any, Future]):

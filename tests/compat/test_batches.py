@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import traceback
 from contextvars import ContextVar
 from typing import Any
 
@@ -146,7 +147,11 @@ async def test_what_is_no_answer_is_a_type_error(make: Any, returned: Any) -> No
     async def fetch(keys: list[int]) -> Any:
         return returned
 
-    with pytest.raises(TypeError, match=re.escape("fetch: asked for 2 keys [1, 2], and the batch function returned")):
+    told = "fetch: asked for 2 keys [1, 2], and the batch function returned "
+    told += (
+        f"{'None' if returned is None else f'a {type(returned).__name__}'}; it must return a list with one item per key"
+    )
+    with pytest.raises(TypeError, match=re.escape(told)):
         await make(fetch).load_many([1, 2])
 
 
@@ -157,8 +162,10 @@ async def test_a_wrong_number_of_values_is_a_type_error(make: Any) -> None:
     async def fetch(keys: list[int]) -> list[int]:
         return [1, 2, 3]
 
-    with pytest.raises(batchio.BatchShapeError, match=r"asked for 2 keys \[1, 2\].* returned 3 items"):
+    with pytest.raises(batchio.BatchShapeError) as caught:
         await make(fetch).load_many([1, 2])
+    told = "".join(traceback.format_exception(caught.value))
+    assert "asked for 2 keys [1, 2], and the batch function returned 3 items; it must return a list" in told
 
 
 @both
@@ -198,6 +205,24 @@ async def test_what_the_batch_function_does_to_its_list_is_its_own_business(make
 
     for fetch in (listed, mapped):
         assert await make(fetch).load_many([3, 1, 2]) == [30, 10, 20]
+
+
+@both
+async def test_a_loader_whose_constructor_was_left_out_says_so(make: Any) -> None:
+    """A subclass that does not call its base's `__init__` is told at its first use, in one line."""
+
+    class Forgetful(make):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.load_fn = self.batch_load_fn
+
+        async def batch_load_fn(self, keys: list[int]) -> list[int]:
+            return keys
+
+    for use in (lambda users: users.load(1), lambda users: users.load_many([1]), lambda users: users.loop):
+        with pytest.raises(
+            AttributeError, match=r"Forgetful: its __init__ does not call super\(\).__init__\(\), so it"
+        ):
+            use(Forgetful())
 
 
 @both

@@ -191,34 +191,42 @@ async def test_a_primed_exception_is_a_value() -> None:
 async def test_a_wrong_number_of_values_is_strawberrys_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a program that has imported strawberry, its own error is raised, an object for each load."""
 
-    class WrongNumberOfResultsReturned(Exception):
+    class Theirs(Exception):
         def __init__(self, expected: int, received: int) -> None:
             super().__init__(f"expected: {expected}, received: {received}")
 
     exceptions: Any = ModuleType("strawberry.exceptions")
-    exceptions.WrongNumberOfResultsReturned = WrongNumberOfResultsReturned
+    exceptions.WrongNumberOfResultsReturned = Theirs
     monkeypatch.setitem(sys.modules, "strawberry.exceptions", exceptions)
 
     async def two(keys: list[int]) -> list[int]:
         return [1, 2]
 
     users = DataLoader(two)
-    with pytest.raises(WrongNumberOfResultsReturned, match="expected: 1, received: 2"):
+    with pytest.raises(Theirs, match="expected: 1, received: 2") as caught:
         await users.load(1)
+    assert "asked for 1 keys [1], and" in str(caught.value.__cause__)
     told: list[Any] = await asyncio.gather(*map(users.load, [1, 2, 3]), return_exceptions=True)
-    assert {type(error) for error in told} == {WrongNumberOfResultsReturned}
+    assert {type(error) for error in told} == {Theirs}
     assert len({id(error) for error in told}) == 3
 
 
 async def test_a_wrong_number_of_values_is_a_type_error_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where strawberry is not there, batchio's error says the same."""
+    """Where strawberry is not there, an error of its name and message is a `BatchShapeError`, which is its cause, too."""
     monkeypatch.setitem(sys.modules, "strawberry.exceptions", None)
 
     async def two(keys: list[int]) -> list[int]:
         return [1, 2]
 
-    with pytest.raises(batchio.BatchShapeError, match=r"asked for 1 keys .* returned 2 items"):
+    message = "^Received wrong number of results in dataloader, expected: 1, received: 2$"
+    with pytest.raises(batchio.BatchShapeError, match=message) as caught:
         await DataLoader(two).load(1)
+    assert type(caught.value).__name__ == "WrongNumberOfResultsReturned"
+    assert isinstance(caught.value.__cause__, batchio.BatchShapeError)
+    assert "asked for 1 keys [1], and the batch function returned 2 items" in str(caught.value.__cause__)
+    told: list[Any] = await asyncio.gather(*map(DataLoader(two).load, [1, 2, 3]), return_exceptions=True)
+    assert {type(error) for error in told} == {type(caught.value)}
+    assert len({id(error) for error in told}) == 3
 
 
 async def test_none_is_a_key() -> None:
