@@ -26,7 +26,7 @@ from tests.bench.peers import aiodataloader, asynq, batchio, dloader, floor, pri
 MANY = 1000
 HITS = 500
 ONES = 50
-PAGES = 2  # one after another in a sample
+PAGES = 10  # one after another in a sample: a way finds its own code in the processor's caches, not its neighbours'
 SPINNERS = 200
 SPUN = 6  # loads on a busy loop, one after another
 REMEMBERED = 100_000
