@@ -219,8 +219,9 @@ class Loader(Generic[K, V]):
         if scope is not None and scope._loop is loop and not params:
             memo = scope._memos.get(definition)
             if memo is not None:
+                asked = memo.asked
                 try:
-                    future: asyncio.Future[V] | None = memo.asked.get(wanted)
+                    future: asyncio.Future[V] | None = asked.get(wanted)
                     if future is None:
                         group = memo.group
                         waiters = group.waiters
@@ -231,7 +232,7 @@ class Loader(Generic[K, V]):
                             future = _Future(loop=loop)
                             if waiters.setdefault(wanted, future) is not future:
                                 join(waiters, wanted, future)
-                            memo.asked[wanted] = future
+                            asked[wanted] = future
                             group.owners[future] = memo
                             return future
                     elif future.done() and not future.cancelled() and not events.on_load:
@@ -252,8 +253,7 @@ class Loader(Generic[K, V]):
                     future = ask_quickly(definition, loop, None, wanted)
                 else:
                     memo = scope._memos.get(definition) or memo_of(scope, definition)
-                    first = memo.asked.get(wanted)
-                    if not (memo.values and wanted in memo.values) and (first is None or not first.done()):
+                    if not (memo.values and wanted in memo.values):
                         future = ask_quickly(definition, loop, memo, wanted)
             except TypeError:
                 pass
