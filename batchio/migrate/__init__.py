@@ -8,8 +8,8 @@ Rules of this house in the house:
 
 The trip of a file: ``_files`` finds and reads it, ``_spelling`` makes old Python of it new, ``_index`` says what it
 defines, ``_world`` what its names stand for among all the files, ``_convert`` changes it (``_batches`` its batch classes,
-``_rewrite`` its code, ``_imports`` its imports), ``_report`` tells, ``_files`` writes. ``_run`` is the whole trip, ``_cli``
-its door.
+``_rewrite`` its code, ``_imports`` its imports), ``_report`` tells, ``_write`` writes all of them or none. ``_run`` is the
+whole trip, ``_cli`` its door.
 """
 
 from batchio.migrate._cli import main

@@ -1,6 +1,6 @@
 """The command line: ``batchio migrate {asynq,gather,aiodataloader,strawberry} PATH...``.
 
-Exit codes: 0 nothing is left for a human, 1 something is, 2 it could not run. The diff goes to standard output, the
+Exit codes: 0 nothing is left for a human, 1 something is, 2 it could not run or write, 130 it was interrupted. The diff goes to standard output, the
 report to standard error; with ``--report json`` the report goes to standard output, alone. With ``--check`` standard output
 has a line for each spot.
 """
@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command line without the program's name; by default this process's.
 
     Returns:
-        The exit code: 0 nothing is left for a human, 1 something is, 2 it could not run. With ``--check``: 0 nothing
-        would change, 1 something would.
+        The exit code: 0 nothing is left for a human, 1 something is, 2 it could not run, or not write all that changes
+        and so wrote nothing, 130 it was interrupted. With ``--check``: 0 nothing would change, 1 something would.
 
     Raises:
         SystemExit: with code 2 for arguments that it does not know, with 0 after ``--help``.
@@ -55,21 +55,24 @@ def migrate(arguments: Sequence[str]) -> int:
     """``batchio migrate``."""
     options = _parser().parse_args(arguments)
     try:
-        from batchio.migrate._run import migrate as run  # noqa: PLC0415  # libcst: an extra that may be missing
+        return _run(options)
     except ModuleNotFoundError as error:
-        return _could_not_run(f'{error.name} is not installed: pip install "batchio[migrate]"')
+        return _failed(f'{error.name} is not installed: pip install "batchio[migrate]"')
+    except KeyboardInterrupt as error:
+        return _failed(f"interrupted: {str(error) or 'nothing was written'}", 130)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from batchio.migrate._run import migrate as run  # noqa: PLC0415  # libcst: an extra that may be missing
+    from batchio.migrate._write import Refused  # noqa: PLC0415  # beside it
+
     if not any(path.exists() for path in options.paths):
-        return _could_not_run(f"there is no such file or folder: {', '.join(map(str, options.paths))}")
+        return _failed(f"there is no such file or folder: {', '.join(map(str, options.paths))}")
+    command, write, processes = options.command, options.write, options.processes
     try:
-        outcomes = run(
-            options.command,
-            options.paths,
-            write_files=options.write,
-            processes=options.processes,
-            progress=_progress,
-        )
-    except KeyboardInterrupt:
-        return _could_not_run("interrupted; files that were written are whole")
+        outcomes = run(command, options.paths, write_files=write, processes=processes, progress=_progress)
+    except Refused as refused:
+        return _failed(str(refused))
     return _told(options, outcomes)
 
 
@@ -109,9 +112,9 @@ def _count(text: str) -> int:
     return number
 
 
-def _could_not_run(reason: str) -> int:
+def _failed(reason: str, code: int = 2) -> int:
     print(f"batchio migrate: {reason}", file=sys.stderr)
-    return 2
+    return code
 
 
 def _progress(what: str, number: int, count: int) -> None:

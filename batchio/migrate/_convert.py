@@ -9,6 +9,7 @@ Rules of this room:
 
 from __future__ import annotations
 
+import ast
 import difflib
 import warnings
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from batchio.migrate._rewrite import Rewriter
 from batchio.migrate._syntax import MARK
 from batchio.migrate._world import World
 
-__all__ = ["Converted", "Left", "compiled", "convert"]
+__all__ = ["Converted", "Left", "compiled", "convert", "with_pages"]
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,25 @@ def compiled(text: str) -> None:
         compile(text, "<migrated>", "exec", dont_inherit=True)
 
 
+def with_pages(old: str, new: str) -> str:
+    """A new text with the form feeds that libcst loses: those before a statement, in its line."""
+    kept = cst.parse_module(old).code.split("\n")
+    before, after = old.split("\n"), new.split("\n")
+    lost = [number for number, line in enumerate(before) if line != kept[number] and line.startswith("\f")]
+    blocks = difflib.SequenceMatcher(None, kept, after, autojunk=False).get_opcodes() if lost else []
+    for number in lost:
+        tag, start, _, to, _ = next(block for block in blocks if block[1] <= number < block[2])
+        place = min(to + (number - start if tag == "equal" else 0), len(after) - 1)
+        after[place] = "\f" + after[place]
+    paged = "\n".join(after)
+    return paged if lost and ast.dump(ast.parse(paged)) == ast.dump(ast.parse(new)) else new
+
+
 def _left(old: str, new: str) -> list[Left]:
     """The comments for a human, at the lines of the old text that they are about."""
     plain: list[str] = []
     marks: list[tuple[int, str]] = []
-    for line in new.splitlines():
+    for line in new.split("\n"):
         text = line.strip()
         if text.startswith(MARK):
             marks.append((len(plain), text[len(MARK) :]))
@@ -87,7 +102,7 @@ def _left(old: str, new: str) -> list[Left]:
             plain.append(line)
     if not marks:
         return []
-    before = old.splitlines()
+    before = old.split("\n")
     own = [number for number, line in enumerate(before) if not line.strip().startswith(MARK)]  # of an earlier run
     old_of = _old_lines([before[number] for number in own], plain)
     return [Left(own[old_of(number)] + 1 if own else 1, reason) for number, reason in marks]

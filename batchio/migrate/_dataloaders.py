@@ -1,19 +1,20 @@
 """aiodataloader and strawberry: their loaders come from ``batchio.compat`` then, and nothing else changes.
 
 Rules of this room: only names that ``batchio.compat`` has are moved; whatever else a statement imports stays where it is,
-and is told when it comes from a module that is replaced.
+and is told when it comes from a module that is replaced. A string that names such a module (an annotation, a patch) is told.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import libcst as cst
 
 from batchio.migrate._convert import Converted, Left, compiled
-from batchio.migrate._imports import used_names, with_imports
+from batchio.migrate._imports import names_in_strings, used_names, with_imports
 from batchio.migrate._syntax import code, dotted
 
 __all__ = ["Alone", "Imports", "change_imports", "is_none"]
@@ -56,7 +57,8 @@ def change_imports(source: str, module: str, world: Any, *, package: bool, writt
     tree.visit(changer.reader)
     changed = tree.visit(changer)
     if changer.needs:
-        changed = with_imports(changed.visit(_Unused(used_names(changed))), sorted(changer.needs))
+        used = used_names(changed) | names_in_strings(changed.code)
+        changed = with_imports(changed.visit(_Unused(used)), sorted(changer.needs))
     new = changed.code
     compiled(new)
     if written and new != source:
@@ -65,9 +67,16 @@ def change_imports(source: str, module: str, world: Any, *, package: bool, writt
 
 
 def _left(text: str) -> list[Left]:
-    """The names of a replaced module that have no replacement."""
+    """The names of a replaced module that have no replacement, and the strings that name such a module."""
     left: list[Left] = []
-    for node in ast.walk(ast.parse(text)):
+    nodes = list(ast.walk(ast.parse(text)))
+    docs = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
+        said = node.value if isinstance(node, ast.Constant) and id(node) not in docs else None
+        if isinstance(node, ast.Constant) and isinstance(said, str) and (home := _named(said)):
+            left.append(
+                Left(node.lineno, f"this string names what is in {home} now, or imports it: see which is meant")
+            )
         if isinstance(node, ast.ImportFrom) and not node.level and node.module in MOVED:
             home, names = MOVED[node.module]
             left += [
@@ -76,6 +85,15 @@ def _left(text: str) -> list[Left]:
                 if alias.name not in names
             ]
     return sorted(left, key=lambda each: each.line)
+
+
+def _named(text: str) -> str:
+    """The new home of what a string names, as ``"aiodataloader.DataLoader.load"`` does."""
+    for module, (home, _) in MOVED.items():
+        name = re.escape(module)
+        if re.fullmatch(rf"(.*\W)?{name}(\.\w+)+(\W.*)?|{name}", text) and "\n" not in text and text.count(" ") < 4:
+            return home
+    return ""
 
 
 class _Reader(cst.CSTVisitor):

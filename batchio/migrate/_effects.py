@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from batchio.migrate._spent import dotted_of, hands
+
 __all__ = ["Effects", "dotted_of", "effects", "stored"]
 
 Definition = tuple[Any, ...]
@@ -39,7 +41,8 @@ class Effects:
     place: str
     package: bool
     names: dict[str, Definition] = field(default_factory=dict)
-    """("import", dotted), ("made", dotted), ("class", dotted) of its base, or ("async", calls), which is None unless clean."""
+    """("import", dotted), ("made", dotted), ("class", dotted) of its base, or ("async", calls, hands), where calls is None
+    unless it is clean, and hands is what gets a parameter of its own, None if it may use one up itself."""
     bound: set[str] = field(default_factory=set)
     properties: set[str] = field(default_factory=set)
     shared: set[str] = field(default_factory=set)
@@ -62,14 +65,6 @@ def effects(source: str, module: str, *, package: bool, place: str = "") -> Effe
     found.names = {name: known for name, known in once.items() if name not in found.shared}
     found.properties = set(_properties(tree))
     return found
-
-
-def dotted_of(node: ast.AST) -> str | None:
-    """``a.b.c`` of such an expression."""
-    if isinstance(node, ast.Name):
-        return node.id
-    base = dotted_of(node.value) if isinstance(node, ast.Attribute) else None
-    return f"{base}.{node.attr}" if base and isinstance(node, ast.Attribute) else None
 
 
 def stored(node: ast.AST) -> set[str]:
@@ -145,7 +140,7 @@ def _defined(node: Any) -> Definition | None:
         return ("class", base) if base else None
     if len(decorators) == 1 and decorators[0]:
         return ("made", decorators[0])
-    return ("async", _calls(node)) if isinstance(node, ast.AsyncFunctionDef) and not decorators else None
+    return ("async", _calls(node), hands(node)) if isinstance(node, ast.AsyncFunctionDef) and not decorators else None
 
 
 def _properties(tree: ast.Module) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 Rules of this room: no questions and no answers, only what was seen. An expression that may name something is kept as a
 *form*: ``("n", name)``, ``("a", form, attribute)``, ``("call", form)``, ``("item", form, place)`` of what a call returns,
-or ``("super",)``; anything else is None.
+``("super",)``, or ``("builtin",)`` for what is a list, a string, or the like; anything else is None.
 """
 
 from __future__ import annotations
@@ -11,9 +11,15 @@ import ast
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Class", "File", "Form", "Function", "Scope", "form_of"]
+__all__ = ["BUILTIN", "Class", "File", "Form", "Function", "Scope", "form_of"]
 
 Form = tuple[Any, ...]
+
+BUILTIN: Form = ("builtin",)
+BUILTIN_KINDS = (
+    *(ast.Dict, ast.List, ast.Set, ast.Tuple, ast.Constant, ast.JoinedStr),
+    *(ast.DictComp, ast.ListComp, ast.SetComp, ast.GeneratorExp),
+)
 
 
 @dataclass
@@ -38,6 +44,17 @@ class Function:
     """What it returns: a form, or for a tuple ("tuple", form, ...)."""
     inside: list[tuple[Form, str]] = field(default_factory=list)
     """What is called inside such `with` statements."""
+    hands: list[tuple[Form, str]] = field(default_factory=list)
+    """What it hands over to others in its calls."""
+    decorators: list[Form] = field(default_factory=list)
+    """What decorates it, in the scope of its definition."""
+    hint: Form | None = None
+    """The class that the annotation of its result names."""
+    is_property: bool = False
+    least: int = 0
+    """How many arguments it needs, besides the instance."""
+    most: int | None = None
+    """How many it takes at most; None for any number."""
 
 
 @dataclass
@@ -53,7 +70,9 @@ class Class:
 class Scope:
     """What the names of a module, class or function stand for.
 
-    A binding is ("f", path), ("c", path), ("m", dotted name), ("p", place), ("=", form) or ("?",).
+    A binding is ("f", path), ("c", path), ("m", dotted name), ("p", place), ("=", form), ("@", form, scope) for what a
+    method puts into its instance, ("i", form) for an instance of an annotation's class, ("|", name, bindings) for one of
+    several, or ("?",).
     """
 
     path: str
@@ -64,6 +83,10 @@ class Scope:
     """The class whose method this scope is."""
     first: str | None = None
     """The name of the parameter that is the instance or the class."""
+    hints: dict[str, Form] = field(default_factory=dict)
+    """The classes that its parameters' annotations name."""
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    """The names that it declares global or nonlocal, and the scope that has them."""
     asked: set[str] = field(default_factory=set)
     """The names of which ``.asynq`` is called in it."""
 
@@ -99,4 +122,9 @@ def form_of(node: ast.AST | None) -> Form | None:
         case ast.Call(func=func):
             base = form_of(func)
             return base and ("call", base)
-    return None
+    return BUILTIN if isinstance(node, BUILTIN_KINDS) and not _is_none(node) else None
+
+
+def _is_none(node: ast.AST) -> bool:
+    """None says nothing of what else may come into its place."""
+    return isinstance(node, ast.Constant) and node.value is None

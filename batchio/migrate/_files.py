@@ -1,10 +1,9 @@
-"""Which files there are, what stands in them, and how a changed one is written.
+"""Which files there are, and what stands in them; ``_write`` writes them.
 
 Rules of this room:
 
 - A file is read as bytes, and parsed only when it says "asynq", or imports a module that does.
-- A file is written whole or not at all: beside it under another name first, and then in its place. Its mode stays.
-- What cannot be read or written is one line with the reason; the other files go on.
+- What cannot be read is one line with the reason; the other files go on.
 """
 
 from __future__ import annotations
@@ -12,14 +11,12 @@ from __future__ import annotations
 import io
 import os
 import re
-import stat
-import tempfile
 import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Source", "Trouble", "find", "mentions", "read", "write"]
+__all__ = ["Source", "Trouble", "find", "mentions", "read"]
 
 SKIPPED = {
     ".git",
@@ -46,7 +43,6 @@ class Source:
 
     text: str
     encoding: str
-    newline: str
 
 
 def find(paths: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
@@ -82,29 +78,4 @@ def read(data: bytes) -> Source:
         raise Trouble(f"cannot be decoded: {error}") from None
     if "\0" in text:
         raise Trouble("it holds a null byte and is no Python")
-    newline = "\r\n" if "\r\n" in text else "\n"
-    return Source(text, encoding, newline)
-
-
-def write(path: Path, source: Source, text: str) -> None:
-    """Put a new text in the place of a file, as one step."""
-    target = Path(os.path.realpath(path))  # what a link points to is changed, and the link stays
-    try:
-        before = target.stat()
-        if not before.st_mode & stat.S_IWUSR or not os.access(target, os.W_OK):
-            raise Trouble("is read-only, and was not written")
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    except OSError as error:
-        raise Trouble(f"cannot be written: {error.strerror or error}") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text.encode(source.encoding))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(stat.S_IMODE(before.st_mode))
-        Path(name).replace(target)
-    except BaseException as error:
-        Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError | UnicodeEncodeError):
-            raise Trouble(f"cannot be written: {error}") from None
-        raise
+    return Source(text, encoding)

@@ -10,7 +10,7 @@ from typing import Any
 
 import libcst as cst
 
-__all__ = ["attributes", "awaited_calls", "calls", "find", "seen_elsewhere", "used_outside"]
+__all__ = ["attributes", "awaited_calls", "calls", "find", "names_of", "seen_elsewhere", "used_outside"]
 
 
 class _Finder(cst.CSTVisitor):

@@ -15,6 +15,7 @@ import libcst as cst
 
 from batchio.migrate._facts import Function
 from batchio.migrate._place import Frame, Place
+from batchio.migrate._proxies import has_no_effects
 from batchio.migrate._syntax import (
     call,
     dotted,
@@ -63,6 +64,26 @@ class Functions(Place):
         return updated_node
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
+        self.frames.append(self._frame_of(node))
+
+    def visit_FunctionDef_decorators(self, node: cst.FunctionDef) -> None:
+        """Decorators and defaults are evaluated where the function stands; those of what stays asynq stay with it."""
+        self.frames.append(self.frames[-1 if self.frame.mode == "kept" else -2])
+
+    def leave_FunctionDef_decorators(self, node: cst.FunctionDef) -> None:
+        self.frames.pop()
+
+    def visit_Param_default(self, node: cst.Param) -> None:
+        self.frames.append(self.frames[-2 if self._is_of_a_function() else -1])
+
+    def leave_Param_default(self, node: cst.Param) -> None:
+        self.frames.pop()
+
+    def _is_of_a_function(self) -> bool:
+        """Whether the parameter that is being read is a function's, and no lambda's."""
+        return isinstance(self.above[-3], cst.FunctionDef)
+
+    def _frame_of(self, node: cst.FunctionDef) -> Frame:
         path = f"{self.frame.path}.{node.name.value}"
         function = self.world.functions.get(path)
         kind = function.kind if function else "plain"
@@ -72,7 +93,7 @@ class Functions(Place):
         mode = "plain" if mode == "pure_proxy" else mode
         if (function and function.kept) or self.frame.mode == "kept":
             mode = "kept"
-        self.frames.append(Frame(path, mode, function, node))
+        return Frame(path, mode, function, node)
 
     def leave_FunctionDef(self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef) -> Any:
         frame = self.frames.pop()
@@ -90,6 +111,12 @@ class Functions(Place):
         if self._is_run_by_a_runner(function):
             self.decide(
                 "a test runner calls this, and must know async tests: unittest.IsolatedAsyncioTestCase, pytest-asyncio"
+            )
+        if function.name == "__call__" and function.kind != "pure_proxy":
+            self.decide("who calls an instance gets a coroutine now: see that it is awaited")
+        if function.kind == "proxy" and not has_no_effects(original_node.body):
+            self.decide(
+                "what this does ran when it was called, and now runs when it is awaited: see that this is the same"
             )
         self.counts.functions += 1
         changed = self._decorators(function, original_node, updated_node)

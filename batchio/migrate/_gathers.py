@@ -11,6 +11,7 @@ Rules of this room:
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from typing import Any
 
 import libcst as cst
@@ -18,7 +19,7 @@ from libcst.metadata import MetadataWrapper, PositionProvider
 
 from batchio.migrate._convert import Converted, Left, compiled
 from batchio.migrate._effects import dotted_of, stored
-from batchio.migrate._finders import attributes, awaited_calls, calls, find, seen_elsewhere, used_outside
+from batchio.migrate._finders import attributes, awaited_calls, calls, find, names_of, seen_elsewhere, used_outside
 from batchio.migrate._imports import with_imports
 from batchio.migrate._known import Known
 from batchio.migrate._loops import comprehension, filled, known, waits_only
@@ -88,10 +89,17 @@ class _Changer(cst.CSTTransformer):
 
     def kind(self, node: cst.Call) -> str | None:
         """`loader` or `function` for a call that only loads."""
-        name = dotted_of(ast.parse(code(node.func), mode="eval").body) if form_of(node.func) else None
+        name = _dotted(node.func)
         if name is None or name.partition(".")[0] in self.bound or not self._batchio_is_ours():
             return None
         return self.world.kind(self.module, name)
+
+    def spent(self, node: cst.Call) -> set[str]:
+        """The names of what a call may use up."""
+        name = _dotted(node.func)
+        if name is None or not self.world.spends(self.module, name):
+            return set()
+        return set[str]().union(*(names_in(argument.value) for argument in node.args))
 
     def _batchio_is_ours(self) -> bool:
         file = self.world.files[self.module]
@@ -126,8 +134,12 @@ class _Changer(cst.CSTTransformer):
         return updated_node.with_changes(body=body)
 
     def _row(self, row: Row, guard: str, changed: dict[int, list[Any]], depth: int) -> None:
+        shared = _twice([self.spent(step.call) for step in row.steps if step.kind])
         for step in row.steps:
-            step.doubt = step.doubt or guard or self._read_by(step.call)
+            spent = sorted(self.spent(step.call) & shared) if step.kind else []
+            step.doubt = (
+                step.doubt or guard or self._read_by(step.call) or (f"each may use up {spent[0]}" if spent else "")
+            )
         done: set[int] = set()
         for run in runs(row):
             changed |= {run.start + number: [] for number in range(len(run.parts))}
@@ -160,7 +172,12 @@ class _Changer(cst.CSTTransformer):
     def _loop(self, body: Any, place: int, function: cst.CSTNode, changed: dict[int, list[Any]]) -> None:
         node = body[place]
         names = {name.value for name in find(node, cst.Name)}
-        if self._read_by(node) or used_outside(function, node) or seen_elsewhere(function, names):
+        if (
+            self._spends_more(node, node.target)
+            or self._read_by(node)
+            or used_outside(function, node)
+            or seen_elsewhere(function, names)
+        ):
             return
         text = waits_only(node, self.kind, self.is_bound)
         if text:
@@ -171,6 +188,10 @@ class _Changer(cst.CSTTransformer):
         if text:
             self.seen |= {id(node), *map(id, calls(node))}
             self._note(node, ALONE)
+
+    def _spends_more(self, node: cst.CSTNode, target: cst.BaseExpression) -> bool:
+        """Whether each turn of a loop may use up what is not its own."""
+        return any(self.spent(made) - names_of(target) for made in calls(node) if self.kind(made))
 
     def _tell_of_loop(self, node: cst.For) -> None:
         """A load that is awaited in each turn, whatever else the loop does."""
@@ -188,7 +209,8 @@ class _Changer(cst.CSTTransformer):
         if not self.kind(element.expression):
             return updated
         self.seen.add(id(element.expression))
-        made = None if self._read_by(original) else comprehension(original, updated, self.kind, self.is_bound)
+        doubt = self._read_by(original) or self._spends_more(original, original.for_in.target)
+        made = None if doubt else comprehension(original, updated, self.kind, self.is_bound)
         if made is None:
             self.told.append(
                 (
@@ -249,6 +271,8 @@ class _Changer(cst.CSTTransformer):
         if not all(found) or any(self._read_by(each.value) for each in elements):
             return []
         loads = [one[0] for one in found if one]
+        if _twice(list(map(self.spent, loads))):
+            return []
         self.seen |= set(map(id, loads))
         return loads
 
@@ -268,6 +292,16 @@ class _Changer(cst.CSTTransformer):
 
 
 OURS = ("import", "batchio")
+
+
+def _dotted(node: cst.BaseExpression) -> str | None:
+    return dotted_of(ast.parse(code(node), mode="eval").body) if form_of(node) else None
+
+
+def _twice(sets: list[set[str]]) -> set[str]:
+    """What is in more than one of some sets."""
+    times = Counter(name for names in sets for name in names)
+    return {name for name, count in times.items() if count > 1}
 
 
 def _is_scope(node: cst.CSTNode) -> bool:

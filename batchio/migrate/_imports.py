@@ -9,6 +9,7 @@ Rules of this room:
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,7 +18,7 @@ import libcst as cst
 from batchio.migrate._syntax import code, commented, statement_of
 from batchio.migrate._vocabulary import ADVICE, DECORATORS, canonical, home
 
-__all__ = ["rewrite_imports", "used_names", "with_imports"]
+__all__ = ["names_in_strings", "rewrite_imports", "used_names", "with_imports"]
 
 GONE = {"alru_cache", "aretry", "result", *DECORATORS}
 
@@ -26,7 +27,7 @@ def rewrite_imports(
     module: cst.Module, name: str, *, package: bool, kept: set[str], needs: Iterable[str]
 ) -> cst.Module:
     """Mend the imports of a file that has been rewritten."""
-    used = used_names(module)
+    used = used_names(module) | names_in_annotations(module.code)
     mender = _Mender(name, package=package, used=used, kept=kept)
     module = module.visit(mender)
     wanted = sorted({*needs, *_named_in_full(module)})
@@ -99,6 +100,29 @@ def used_names(module: cst.Module) -> set[str]:
     names = _Names()
     module.visit(names)
     return names.found
+
+
+def names_in_annotations(text: str) -> set[str]:
+    """Every name in an annotation that is written as text."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+            if isinstance(annotation, ast.expr):
+                found |= names_in_strings(ast.unparse(annotation))
+    return found
+
+
+def names_in_strings(text: str) -> set[str]:
+    """Every name in a string that is an expression, as annotations are that are written as text."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            try:
+                inner = ast.parse(node.value.strip(), mode="eval")
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                continue
+            found |= {each.id for each in ast.walk(inner) if isinstance(each, ast.Name)}
+    return found
 
 
 class _Mender(cst.CSTTransformer):

@@ -12,23 +12,20 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
-from batchio.migrate._facts import Class, File, Form, Function, Scope, form_of
+from batchio.migrate._facts import BUILTIN, Class, File, Form, Function, Scope, form_of
+from batchio.migrate._scopes import FUNCTIONS, Binder, Unclear, apart, hint_of
 from batchio.migrate._vocabulary import DECORATORS, canonical
 
-__all__ = ["Unclear", "index", "is_asynq"]
+__all__ = ["Unclear", "imports_of", "index", "is_asynq"]
 
 PROPERTIES = {("n", "property"), ("n", "cached_property"), ("a", ("n", "functools"), "cached_property")}
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-
-
-class Unclear(Exception):
-    """A file that cannot be understood: a sentence."""
+IS_PROPERTY = "it is a property, and every access to it would have to be awaited"
 
 
 def index(source: str, module: str, *, package: bool, place: str = "") -> File:
     """Read one file; SyntaxError if it is not Python."""
     file = File(module, place or module, package)
-    tree = ast.parse(source)
+    tree = apart(ast.parse(source))
     scope = file.scopes[module] = Scope(module, "module", None)
     _Reader(file, package=package).block(tree.body, scope)
     return file
@@ -39,73 +36,51 @@ def is_asynq(file: File) -> bool:
     return any(function.kind not in {"plain", "native"} for function in file.functions.values())
 
 
-class _Reader:
-    """Walks a file, scope by scope."""
+def imports_of(file: File) -> set[str]:
+    """Every word of the dotted names that a file imports."""
+    bindings = [binding for scope in file.scopes.values() for binding in scope.names.values()]
+    return {word for binding in bindings if binding[0] == "m" for word in binding[1].split(".")}
 
-    def __init__(self, file: File, *, package: bool) -> None:
-        self.file, self.package = file, package
+
+class _Reader(Binder):
+    """Walks a file, scope by scope."""
 
     def block(self, body: list[ast.stmt], scope: Scope) -> None:
         """Bind all names of a scope first, and look into its functions then: a body sees what stands below it."""
         inner: list[tuple[ast.AST, Scope, Function | None]] = []
         for statement in body:
-            self._bind(statement, scope, inner)
+            self.bind(statement, scope, inner)
         for node, below, function in inner:
             self.block(node.body, below)  # type: ignore[attr-defined]
             if function is not None:
                 self._study(node, below, function)
         if scope.kind != "function":
             self._calls(body, scope, None)
+        if scope.kind == "class":
+            self._properties(body, scope)
 
-    def _bind(self, node: ast.AST, scope: Scope, inner: list[Any]) -> None:
-        match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                self._function(node, scope, inner)
-                return
-            case ast.ClassDef():
-                self._class(node, scope, inner)
-                return
-            case ast.Import():
-                for alias in node.names:
-                    scope.names[alias.asname or alias.name.split(".")[0]] = (
-                        "m",
-                        alias.name if alias.asname else alias.name.split(".")[0],
-                    )
-            case ast.ImportFrom():
-                base = self._absolute(node)
-                for alias in node.names:
-                    scope.names[alias.asname or alias.name] = ("m", f"{base}.{alias.name}")
-                    if alias.name == "*" and canonical(f"{base}.x"):
-                        raise Unclear("imports * from asynq: import the names that it uses, and run again")
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                self._assign(scope, name, form_of(value))
-            case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Call() as value):
-                for place, target in enumerate(targets):
-                    if isinstance(target, ast.Name):
-                        form = form_of(value)
-                        self._assign(scope, target.id, form and ("item", form, place))
-            case ast.Name(id=name, ctx=ast.Store()):
-                scope.names.setdefault(name, ("?",))
-            case ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
-                return
-        for child in ast.iter_child_nodes(node):
-            self._bind(child, scope, inner)
+    def define(self, node: Any, scope: Scope, inner: list[Any]) -> None:
+        """Take in a function or class."""
+        if isinstance(node, ast.ClassDef):
+            self._class(node, scope, inner)
+        else:
+            self._function(node, scope, inner)
 
-    def _assign(self, scope: Scope, name: str, form: Form | None) -> None:
-        known = scope.names.get(name)
-        scope.names[name] = ("=", form) if form and known in {None, ("=", form)} else ("?",)
-
-    def _absolute(self, node: ast.ImportFrom) -> str:
-        if not node.level:
-            return node.module or ""
-        parts = self.file.module.split(".")
-        keep = len(parts) - node.level + (1 if self.package else 0)
-        return ".".join([*parts[:keep], *filter(None, [node.module])])
+    def _properties(self, body: list[ast.stmt], scope: Scope) -> None:
+        """``name = property(_name)``: what is called there is called at every access."""
+        for statement in body:
+            match statement:
+                case ast.Assign(value=ast.Call(func=func) as made) if form_of(func) in PROPERTIES:
+                    for value in (*made.args, *(keyword.value for keyword in made.keywords)):
+                        binding = scope.names.get(value.id, ()) if isinstance(value, ast.Name) else ()
+                        function = self.file.functions.get(binding[1]) if binding[:1] == ("f",) else None
+                        if function is not None and function.kind not in {"plain", "native"}:
+                            function.kept = IS_PROPERTY
 
     def _class(self, node: ast.ClassDef, scope: Scope, inner: list[Any]) -> None:
         path = self._path(scope, node.name)
         self.file.classes[path] = Class(path, scope.path, [form_of(base) for base in node.bases])
-        scope.names[node.name] = ("c", path)
+        self.put(scope, node.name, ("c", path))
         below = self.file.scopes[path] = Scope(path, "class", scope.path)
         inner.append((node, below, None))
 
@@ -116,18 +91,14 @@ class _Reader:
         path = self._path(scope, node.name)
         names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
         owner = scope.path if scope.kind == "class" else None
-        function = Function(path, node.name, "plain", owner, names)
+        function = Function(path, node.name, "plain", owner, names, hint=hint_of(node.returns))
         self._kind(node, scope, function)
         below = Scope(path, "function", scope.path)
         static = any(form_of(item) == ("n", "staticmethod") for item in node.decorator_list)
         if owner and names and not static:
             below.owner, below.first = owner, names[0]
             function.params = names[1:]
-        for place, name in enumerate(function.params):
-            below.names[name] = ("p", place)
-        for argument in (*node.args.kwonlyargs, node.args.vararg, node.args.kwarg):
-            if argument:
-                below.names[argument.arg] = ("p", argument.arg)
+        _parameters(node, function, below)
         known = self.file.functions.get(path)
         if known is not None and _overloaded(node):
             return
@@ -135,7 +106,7 @@ class _Reader:
             function.kind = known.kind if known.kind not in {"plain", "native"} else function.kind
             function.kept = "it is defined twice in one place, once for asynq and once not"
         function.overload = _overloaded(node)
-        scope.names[node.name] = ("f", path)
+        self.put(scope, node.name, ("f", path))
         self.file.functions[path] = function
         self.file.scopes[path] = below
         inner.append((node, below, function))
@@ -172,6 +143,8 @@ class _Reader:
         if isinstance(node, ast.AsyncFunctionDef):
             function.kind = "native"
         for decorator in node.decorator_list:
+            form = form_of(decorator.func if isinstance(decorator, ast.Call) else decorator)
+            function.decorators += [form] if form else []
             if not isinstance(decorator, ast.Call):
                 continue
             name = self.api(form_of(decorator.func), scope)
@@ -179,8 +152,13 @@ class _Reader:
                 function.kind = DECORATORS[name]
                 self._options(decorator, function)
 
-        if function.kind != "plain" and any(form_of(each) in PROPERTIES for each in node.decorator_list):
-            function.kept = "it is a property, and every access to it would have to be awaited"
+        function.is_property = any(form_of(each) in PROPERTIES for each in node.decorator_list)
+        if function.kind in {"plain", "native"}:
+            return
+        if function.is_property:
+            function.kept = IS_PROPERTY
+        if _is_special(function.name) and function.name != "__call__":
+            function.kept = "Python calls it by itself, and awaits nothing"
 
     def _options(self, decorator: ast.Call, function: Function) -> None:
         for keyword in decorator.keywords:
@@ -261,14 +239,38 @@ class _Reader:
             if how == "asynq" and form[0] == "n":
                 scope.asked.add(form[1])
             if form[0] in {"n", "a"}:
-                self._arguments(node, form[-1], scope)
+                self._arguments(node, form[-1], scope, function)
 
-    def _arguments(self, call: ast.Call, name: str, scope: Scope) -> None:
+    def _arguments(self, call: ast.Call, name: str, scope: Scope, function: Function | None) -> None:
         given: list[tuple[int | str, ast.expr]] = list(enumerate(call.args))
         given += [(keyword.arg, keyword.value) for keyword in call.keywords if keyword.arg]
         for place, value in given:
             form = form_of(value)
             self.file.arguments.append((name, place, form if form and form[0] in {"n", "a"} else ("?",), scope.path))
+            if function is not None and form and form[0] in {"n", "a"}:
+                function.hands.append((form, scope.path))
+
+
+def _parameters(node: Any, function: Function, below: Scope) -> None:
+    """Bind a function's parameters in its scope."""
+    for place, name in enumerate(function.params):
+        below.names[name] = ("p", place)
+    arguments = node.args
+    defaults = len(arguments.defaults) + sum(each is not None for each in arguments.kw_defaults)
+    total = len(function.params) + len(arguments.kwonlyargs)
+    function.least = max(0, total - defaults)
+    function.most = None if arguments.vararg or arguments.kwarg else total
+    for argument in arguments.kwonlyargs:
+        below.names[argument.arg] = ("p", argument.arg)
+    for argument in filter(None, (node.args.vararg, node.args.kwarg)):
+        below.names[argument.arg] = ("=", BUILTIN)
+    for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
+        if hint := hint_of(argument.annotation):
+            below.hints[argument.arg] = hint
+
+
+def _is_special(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__")
 
 
 def _overloaded(node: Any) -> bool:

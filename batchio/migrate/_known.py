@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from batchio.migrate._effects import Effects
 from batchio.migrate._facts import File
@@ -59,6 +60,24 @@ class Known:
             return "loader"
         return "function" if thing and thing.startswith("async ") and self._is_clean(thing) else None
 
+    def spends(self, module: str, dotted: str) -> bool:
+        """Whether an async function may use up what it is given, or hand it to one that may."""
+        thing = self.thing(module, dotted)
+        ahead, seen = [thing], {thing}
+        for each in _until_empty(ahead):
+            if each in LOADS and not each.endswith("load_many"):
+                continue
+            if not each or not each.startswith("async "):
+                return True
+            inside, _, name = each.removeprefix("async ").rpartition(".")
+            handed = self.files[inside].names[name][2]
+            if handed is None:
+                return True
+            found = {self.thing(inside, one) for one in handed} - seen
+            ahead += found
+            seen |= found
+        return False
+
     def thing(self, module: str, dotted: str, depth: int = _DEPTH) -> str | None:
         """What a dotted name stands for at the top of a module."""
         file = self.files.get(module)
@@ -73,7 +92,7 @@ class Known:
                 return maker and f"{maker}()" + (f".{rest}" if rest else "")
             case ("class", name):
                 return None if rest else self.thing(module, name, depth - 1)
-            case ("async", _):
+            case ("async", _, _):
                 return None if rest else f"async {module}.{first}"
         return None
 
@@ -117,7 +136,7 @@ class Known:
         return thing in LOADS or thing in GATHERS
 
 
-def _until_empty(ahead: list[str]) -> Iterator[str]:
+def _until_empty(ahead: list[Any]) -> Iterator[Any]:
     """The items of a list that grows while it is gone through."""
     while ahead:
         yield ahead.pop()

@@ -11,7 +11,6 @@ from typing import Any
 
 import libcst as cst
 
-from batchio.migrate._place import Place
 from batchio.migrate._syntax import (
     call,
     dotted,
@@ -22,6 +21,7 @@ from batchio.migrate._syntax import (
     last,
     literal_number,
 )
+from batchio.migrate._values import Values
 from batchio.migrate._vocabulary import home
 
 __all__ = ["Names"]
@@ -29,7 +29,7 @@ __all__ = ["Names"]
 TASKS = {"asynq", "pure", "proxy", "pure_proxy"}
 
 
-class Names(Place):
+class Names(Values):
     """Changes what is asynq's own."""
 
     def api_call(self, name: str, original: cst.Call, updated: cst.Call) -> Any:
@@ -93,6 +93,7 @@ class Names(Place):
         if self.frame.mode == "kept":
             self._note_kept(original_node)
             return updated_node
+        self.give(original_node)
         above = self.above[-1] if self.above else None
         attr = original_node.attr.value
         if attr == "asynq" and not (isinstance(above, cst.Call) and above.func is original_node):
@@ -133,6 +134,7 @@ class Names(Place):
     def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> Any:
         if self.frame.mode == "kept":
             self.kept_names.add(original_node.value)
+        self.give(original_node)
         return updated_node
 
 

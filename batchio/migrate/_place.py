@@ -14,6 +14,7 @@ from typing import Any
 import libcst as cst
 
 from batchio.migrate._facts import Form, Function
+from batchio.migrate._hidden import Hidden
 from batchio.migrate._syntax import (
     commented,
     form_of,
@@ -59,6 +60,7 @@ class Place(cst.CSTTransformer):
         self.world, self.module = world, module
         self.counts = Counts()
         self.frames = [Frame(module, "plain")]
+        self.hidden = Hidden()
         self.above: list[cst.CSTNode] = []
         self.reasons: list[list[str]] = []
         self.hoisted: list[list[cst.FunctionDef]] = []
@@ -73,10 +75,12 @@ class Place(cst.CSTTransformer):
         if isinstance(node, cst.BaseStatement):
             self.reasons.append([])
             self.hoisted.append([])
+        self.hidden.enter(node)
         return super().on_visit(node)
 
     def on_leave(self, original_node: Any, updated_node: Any) -> Any:
         self.above.pop()
+        self.hidden.leave(original_node)
         updated: Any = super().on_leave(original_node, updated_node)
         if isinstance(original_node, cst.BaseStatement):
             reasons, hoisted = self.reasons.pop(), self.hoisted.pop()
@@ -90,6 +94,20 @@ class Place(cst.CSTTransformer):
     def visit_Module(self, node: cst.Module) -> None:
         self.header = node.header
         self.first = node.body[0] if node.body else None
+
+    def visit_CompFor_iter(self, node: cst.CompFor) -> None:
+        if not isinstance(self.above[-2], cst.CompFor):
+            self.hidden.lift()
+
+    def leave_CompFor_iter(self, node: cst.CompFor) -> None:
+        if not isinstance(self.above[-2], cst.CompFor):
+            self.hidden.drop()
+
+    def visit_Lambda_params(self, node: cst.Lambda) -> None:
+        self.hidden.lift()
+
+    def leave_Lambda_params(self, node: cst.Lambda) -> None:
+        self.hidden.drop()
 
     @property
     def frame(self) -> Frame:
@@ -108,7 +126,7 @@ class Place(cst.CSTTransformer):
         return True
 
     def ask(self, form: Form | None) -> Answer | None:
-        return self.world.resolve(form, self.frame.path)
+        return self.world.resolve(self.hidden.form(form), self.frame.path)
 
     def api(self, node: cst.CSTNode | None) -> str | None:
         """The canonical asynq name of an expression."""

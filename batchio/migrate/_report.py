@@ -7,6 +7,7 @@ are read; after ``--write``, of the files as they were written.
 from __future__ import annotations
 
 import difflib
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -35,6 +36,9 @@ class Outcome:
     trouble: str = ""
     outside: list[str] = field(default_factory=list)
     written: bool = False
+    encoding: str = "utf-8"
+    stale: bool = False
+    """Whether the file is not any more what was looked at."""
     counts: dict[str, int] = field(default_factory=dict)
     found: list[tuple[int, str]] = field(default_factory=list)
 
@@ -54,7 +58,7 @@ def exit_code(outcomes: list[Outcome], *, check: bool = False) -> int:
 
 def diff(outcome: Outcome) -> str:
     """A unified diff of one file."""
-    old, new = outcome.old.splitlines(keepends=True), outcome.new.splitlines(keepends=True)
+    old, new = (list(io.StringIO(text)) for text in (outcome.old, outcome.new))  # no other ends than patch knows
     path = "/" + outcome.path.removeprefix("/")
     lines = difflib.unified_diff(old, new, f"a{path}", f"b{path}")
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
@@ -113,7 +117,8 @@ def as_json(outcomes: list[Outcome]) -> str:
     files: list[dict[str, Any]] = []
     for outcome in outcomes:
         facts = asdict(outcome)
-        del facts["old"], facts["new"]
+        for name in ("old", "new", "encoding", "stale"):
+            del facts[name]
         facts["changed"] = outcome.changed
         for key in ("left", "found"):
             facts[key] = [{"line": line, "reason": reason} for line, reason in facts[key]]

@@ -4,6 +4,7 @@ Rules of this room:
 
 - Three passes, because a name is known only when all files have been looked at: index, settle, change.
 - Only names of files and plain data travel between processes. One file's trouble is one outcome, never the run's end.
+- Everything is changed in memory first and written last, all at once: see ``_write``.
 - Few files are done in this process: starting others takes longer.
 """
 
@@ -11,30 +12,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batchio.migrate._convert import Converted, convert
+from batchio.migrate._convert import Converted, convert, with_pages
 from batchio.migrate._dataloaders import Alone, Imports, change_imports, is_none
 from batchio.migrate._effects import effects
-from batchio.migrate._files import Source, Trouble, find, mentions, read, write
+from batchio.migrate._files import Trouble, find, mentions, read
 from batchio.migrate._gathers import gather
-from batchio.migrate._index import Unclear, index, is_asynq
+from batchio.migrate._index import Unclear, imports_of, index, is_asynq
 from batchio.migrate._known import Known
 from batchio.migrate._modules import names_of, place_of
 from batchio.migrate._report import Outcome
 from batchio.migrate._settle import settle
 from batchio.migrate._spelling import modern
+from batchio.migrate._workers import Workers
 from batchio.migrate._world import World
+from batchio.migrate._write import Change, Refused, digest, is_read_only, write
 
 __all__ = ["COMMANDS", "migrate"]
 
 FEW = 48  # files; up to so many one process is quicker
+ASYNC = rb"\basync\s+def\b"
+LOCKED = "is read-only: it stays as it is, with its calls of what is async now in other files"
 COMMENTS = rb"|# batchio: "  # our own comments too: a second run tells of them again
 
 Progress = Callable[[str, int, int], None]
+
+
+def _no_words(_: Any) -> set[str]:
+    return set()
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,8 @@ class Command:
     """One file's change."""
     is_followed: Callable[[Any], bool]
     """Whether files that import such a file are read too."""
+    imported: Callable[[Any], set[str]] = _no_words
+    """The words by which a file imports others: these are looked at for their async functions, and stay as they are."""
 
 
 def _nothing(_: Any) -> None:
@@ -59,7 +69,7 @@ def _nothing(_: Any) -> None:
 
 
 COMMANDS = {
-    "asynq": Command(rb"\basynq\b" + COMMENTS, index, World, settle, convert, is_asynq),
+    "asynq": Command(rb"\basynq\b" + COMMENTS, index, World, settle, convert, is_asynq, imports_of),
     "gather": Command(rb"\bbatchio\b", effects, Known, _nothing, gather, bool),
     "aiodataloader": Command(rb"\baiodataloader\b", Imports, Alone, _nothing, change_imports, is_none),
     "strawberry": Command(rb"\bstrawberry\b", Imports, Alone, _nothing, change_imports, is_none),
@@ -69,37 +79,78 @@ COMMANDS = {
 def migrate(
     name: str, paths: Iterable[Path], *, write_files: bool, processes: int, progress: Progress = lambda *_: None
 ) -> list[Outcome]:
-    """Change all files under some paths, or say how they would change."""
+    """Change all files under some paths, or say how they would change; Refused when they cannot be written."""
     found, missing = find(paths)
-    troubles = [Outcome(str(path), trouble=reason) for path, reason in missing]
+    unfound = [Outcome(str(path), trouble=reason) for path, reason in missing]
     names = names_of(found)
-    with _Workers(processes if len(found) > FEW else 1) as workers:
-        world, files = _look(name, names, workers, progress, troubles)
-        todo = [(name, path, names[path], write_files) for path in files]
-        outcomes = list(_told(progress, "changing", len(todo), workers.map(_change, todo, world)))
+    locked: set[Path] = set()
+    with Workers(processes if len(found) > FEW else 1) as workers:
+        while True:
+            troubles = unfound + [Outcome(str(path), trouble=LOCKED) for path in locked]
+            given = {path: module for path, module in names.items() if path not in locked}
+            world, files = _look(name, given, workers, progress, troubles)
+            todo = [(name, path, names[path], seen, write_files) for path, seen in files.items()]
+            outcomes = list(_told(progress, "changing", len(todo), workers.map(_change, todo, world)))
+            changed = {path: outcome for path, outcome in zip(files, outcomes, strict=True) if outcome.changed}
+            fresh = set(filter(is_read_only, changed)) if write_files else set()
+            if not fresh:
+                break
+            locked |= fresh  # once more, as if they had not been given: what calls their functions stays as well
+    if write_files:
+        _write(files, outcomes, changed)
     return sorted([*troubles, *outcomes], key=lambda outcome: outcome.path)
 
 
+def _write(files: dict[Path, bytes], outcomes: list[Outcome], changed: dict[Path, Outcome]) -> None:
+    """Write what changed, unless somebody saved one of the files meanwhile: what is known of all is old then."""
+    for outcome in outcomes:
+        if outcome.stale:
+            raise Refused(f"nothing was written: {outcome.path} {outcome.trouble}")
+    write([Change(path, outcome.new.encode(outcome.encoding), files[path]) for path, outcome in changed.items()], files)
+    for outcome in changed.values():
+        outcome.written = True
+
+
 def _look(
-    name: str, names: dict[Path, str], workers: _Workers, progress: Progress, troubles: list[Outcome]
-) -> tuple[Any, list[Path]]:
+    name: str, names: dict[Path, str], workers: Workers, progress: Progress, troubles: list[Outcome]
+) -> tuple[Any, dict[Path, bytes]]:
     """Look at the files that say the words, then at those that import them, and those that import a package that does."""
     command = COMMANDS[name]
-    world, files = command.world(), list[Path]()
+    world, files = command.world(), dict[Path, bytes]()
     unread, pattern = list(names), command.words
-    first = True
+    first, known = True, list[Any]()
     while pattern:
         jobs = [(name, path, names[path], pattern) for path in unread]
         answers = list(_told(progress, "reading", len(jobs), workers.map(_look_at, jobs)))
-        for path, answer in zip(unread, answers, strict=True):
-            if answer is not None and (first or not isinstance(answer, str)):
-                _take(path, answer, world, files, troubles)
-        unread = [path for path, answer in zip(unread, answers, strict=True) if answer is None]
-        seen = [answer for answer in answers if answer is not None and not isinstance(answer, str)]
+        unread, looked, seen = [], unread, []
+        for path, (answer, digested) in zip(looked, answers, strict=True):
+            if answer is None:
+                unread.append(path)
+            elif isinstance(answer, str):
+                troubles += [Outcome(str(path), trouble=answer)] if first else []
+            else:
+                seen.append(answer)
+                files[path] = digested
+        for file in seen:
+            world.add(file)
+        known += seen
         pattern = _imports_of([file for file in seen if (command.is_followed(file) if first else file.package)])
         first = False
+    _look_below(name, known, {path: names[path] for path in unread}, workers, world)
     command.settle(world)
     return world, files
+
+
+def _look_below(name: str, known: list[Any], unread: dict[Path, str], workers: Workers, world: Any) -> None:
+    """Look at what the files import, for the async functions there: an earlier run may have made them of asynq's."""
+    while known:
+        words = set[str]().union(*map(COMMANDS[name].imported, known))
+        near = [path for path in unread if (path.parent.name if path.name == "__init__.py" else path.stem) in words]
+        jobs = [(name, path, unread.pop(path), b"import" if path.name == "__init__.py" else ASYNC) for path in near]
+        answers = [answer for answer, _ in workers.map(_look_at, jobs)]
+        known = [answer for answer in answers if answer is not None and not isinstance(answer, str)]
+        for file in known:
+            world.add(file)
 
 
 def _imports_of(files: list[Any]) -> bytes:
@@ -107,14 +158,6 @@ def _imports_of(files: list[Any]) -> bytes:
     words = sorted({re.escape(file.place.rpartition(".")[2]).encode() for file in files})
     word = rb"\b(?:" + b"|".join(words) + rb")\b"
     return rb"\b(?:import|from)\b[^\n]*" + word + rb"|\bimport\s*\([^)]*" + word if words else b""
-
-
-def _take(path: Path, answer: Any, world: Any, files: list[Path], troubles: list[Outcome]) -> None:
-    if isinstance(answer, str):
-        troubles.append(Outcome(str(path), trouble=answer))
-    else:
-        world.add(answer)
-        files.append(path)
 
 
 def _told(progress: Progress, what: str, count: int, answers: Iterable[Any]) -> Iterator[Any]:
@@ -126,86 +169,51 @@ def _told(progress: Progress, what: str, count: int, answers: Iterable[Any]) -> 
 # --- one file ---------------------------------------------------------------------------------------------------------
 
 
-def _look_at(job: tuple[str, Path, str, bytes]) -> Any:
-    """Look at a file; None if it has none of the words, a sentence if it cannot be read."""
+def _look_at(job: tuple[str, Path, str, bytes]) -> tuple[Any, bytes]:
+    """Look at a file: None if it has none of the words, a sentence if it cannot be read; and a digest of its bytes."""
     command, path, name, words = job
+    data = b""
     try:
         data = path.read_bytes()
         if not mentions(data, re.compile(words)):
-            return None
+            return None, b""
         text = modern(read(data).text)
-        return COMMANDS[command].look(text, name, package=path.name == "__init__.py", place=place_of(path))
+        answer = COMMANDS[command].look(text, name, package=path.name == "__init__.py", place=place_of(path))
     except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
+        answer = f"cannot be read: {error.strerror or error}"
     except (Trouble, Unclear) as trouble:
-        return str(trouble)
+        answer = str(trouble)
     except SyntaxError as error:
-        return f"line {error.lineno or 0} does not parse: {error.msg}"
+        answer = f"line {error.lineno or 0} does not parse: {error.msg}"
     except (RecursionError, ValueError, MemoryError) as error:
-        return f"does not parse: {str(error) or type(error).__name__}"
+        answer = f"does not parse: {str(error) or type(error).__name__}"
+    return answer, digest(data)
 
 
-def _change(job: tuple[str, Path, str, bool], world: Any) -> Outcome:
-    """Change one file, and write it if that is wanted."""
-    command, path, name, write_file = job
+def _change(job: tuple[str, Path, str, bytes, bool], world: Any) -> Outcome:
+    """Change one file's text."""
+    command, path, name, seen, written = job
     outcome = Outcome(str(path))
     try:
-        source = read(path.read_bytes())
+        data = path.read_bytes()
+        if digest(data) != seen:
+            return _stale(outcome, "was changed by somebody else meanwhile")
+        source = read(data)
+        outcome.old = outcome.new = source.text
+        outcome.encoding = source.encoding
         text = modern(source.text)
-        done = COMMANDS[command].change(text, name, world, package=path.name == "__init__.py", written=write_file)
-        outcome.old, outcome.new = source.text, done.new
+        done = COMMANDS[command].change(text, name, world, package=path.name == "__init__.py", written=written)
+        outcome.new = with_pages(text, done.new) if "\f" in text and done.changed else done.new
+        outcome.new.encode(source.encoding)
         outcome.left = [(left.line, left.reason) for left in done.left]
         outcome.counts, outcome.found, outcome.outside = done.counts, done.found, done.outside
-        if write_file and outcome.changed:
-            _write(path, source, outcome)
     except OSError as error:
-        outcome.trouble = f"cannot be read: {error.strerror or error}"
-    except Trouble as trouble:
-        outcome.trouble = str(trouble)
+        return _stale(outcome, f"cannot be read any more: {error.strerror or error}")
     except Exception as error:  # a fault of ours: the file stays as it is, and the others go on
-        outcome.new = outcome.old
         outcome.trouble = f"left as it is, for a fault of batchio migrate: {type(error).__name__}: {error}"
     return outcome
 
 
-def _write(path: Path, source: Source, outcome: Outcome) -> None:
-    write(path, source, outcome.new)
-    outcome.written = True
-
-
-# --- processes --------------------------------------------------------------------------------------------------------
-
-_world: Any = None
-
-
-def _begin(world: Any) -> None:
-    global _world  # noqa: PLW0603  # a process is given it once, and not with each file
-    _world = world
-
-
-def _change_there(job: tuple[str, Path, str, bool]) -> Outcome:
-    assert _world is not None
-    return _change(job, _world)
-
-
-class _Workers:
-    """Maps a function over jobs, here or in other processes; the second map brings the world along."""
-
-    def __init__(self, processes: int) -> None:
-        self.processes = processes
-        self.pools: list[ProcessPoolExecutor] = []
-
-    def __enter__(self) -> _Workers:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for pool in self.pools:
-            pool.shutdown(cancel_futures=True)
-
-    def map(self, function: Callable[..., Any], jobs: list[Any], world: Any = None) -> Iterator[Any]:
-        """The answers, in the order of the jobs."""
-        if self.processes == 1:
-            return (function(job) if world is None else function(job, world) for job in jobs)
-        pool = ProcessPoolExecutor(self.processes, initializer=_begin, initargs=(world,))
-        self.pools.append(pool)
-        return pool.map(function if world is None else _change_there, jobs, chunksize=8)
+def _stale(outcome: Outcome, reason: str) -> Outcome:
+    outcome.trouble, outcome.stale = reason, True
+    return outcome

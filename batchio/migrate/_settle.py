@@ -22,6 +22,8 @@ def settle(world: World) -> None:
     """Say where names come from, what parameters are, what stays asynq, what is paused, what does not fit together."""
     for file in world.files.values():
         world.modules.locate(file)
+    _find_below(world)
+    _find_wrapped(world)
     _learn_parameters(world)
     for function in list(world.functions.values()):
         if function.kept:
@@ -32,6 +34,34 @@ def settle(world: World) -> None:
         if any(world.is_context(form, scope) for form, scope in function.contexts):
             _step(world, function)
     _compare(world)
+    for name, file in world.files.items():
+        if any(function.kind in KINDS and not function.kept for function in file.functions.values()):
+            world.old.add(name)
+    world.answers = {}
+
+
+def _find_below(world: World) -> None:
+    """Find the classes that derive from each class, over all steps."""
+    for known in world.classes.values():
+        seen, ahead = set[str](), [known]
+        while ahead:
+            kind = ahead.pop()
+            for base in kind.bases:
+                answer = world.resolve(base, kind.scope) if base else None
+                if answer and answer[0] == "class" and answer[1].path not in seen:
+                    seen.add(answer[1].path)
+                    ahead.append(answer[1])
+                    world.below.setdefault(answer[1].path, []).append(known)
+
+
+def _find_wrapped(world: World) -> None:
+    """Find plain functions that a decorator with an asynq function inside makes async."""
+    for function in world.functions.values():
+        if function.kind == "plain":
+            scope = function.path.removesuffix(f".{function.name}")
+            answers = [world.resolve(form, scope) for form in function.decorators]
+            if any(answer and answer[0] == "function" and world.makes_asynq(answer[1]) for answer in answers):
+                world.wrapped.add(function.path)
 
 
 def _ask(world: World) -> None:
@@ -71,6 +101,12 @@ def _keep(world: World, function: Function) -> None:
             world.kept_classes.add(answer[1].path)
         if answer and answer[0] == "function" and answer[1].kind in KINDS and not answer[1].kept:
             answer[1].kept = f"{function.name} stays asynq and calls it"
+            _keep(world, answer[1])
+    for form, scope in function.hands:
+        known = form[0] == "n" or world.resolve(form[1], scope)  # what is known by its name alone may be just a value
+        answer = world.resolve(form, scope) if known else None
+        if answer and answer[0] == "function" and answer[1].kind in KINDS and not answer[1].kept:
+            answer[1].kept = f"{function.name} stays asynq and hands it over"
             _keep(world, answer[1])
 
 

@@ -33,7 +33,7 @@ def _parses(source: str) -> bool:
 
 
 def _mended(source: str) -> str:
-    lines = source.splitlines(keepends=True)
+    lines = list(io.StringIO(source))
     try:
         tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
     except (tokenize.TokenError, SyntaxError):

@@ -10,7 +10,7 @@ from typing import Any
 
 import libcst as cst
 
-from batchio.migrate._facts import Form
+from batchio.migrate._facts import BUILTIN, Form
 
 __all__ = [
     "as_arguments",
@@ -33,9 +33,14 @@ __all__ = [
 
 MARK = "# batchio: "
 
+_BUILTIN_KINDS = (
+    *(cst.Dict, cst.List, cst.Set, cst.Tuple, cst.BaseString, cst.BaseNumber),
+    *(cst.DictComp, cst.ListComp, cst.SetComp, cst.GeneratorExp),
+)
+
 
 def form_of(node: cst.CSTNode | None) -> Form | None:
-    """An expression as a form, as ``index.form_of`` does it."""
+    """An expression as a form, as ``_facts`` does it."""
     match node:
         case cst.Name(value=name):
             return ("n", name)
@@ -48,7 +53,7 @@ def form_of(node: cst.CSTNode | None) -> Form | None:
         case cst.Call(func=func):
             base = form_of(func)
             return base and ("call", base)
-    return None
+    return BUILTIN if isinstance(node, _BUILTIN_KINDS) else None
 
 
 def code(node: cst.CSTNode) -> str:

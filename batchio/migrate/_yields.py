@@ -96,6 +96,18 @@ class Yields(Place):
             return updated_node.with_changes(body=[cst.Pass()])
         return cst.RemoveFromParent()
 
+    def leave_SimpleStatementSuite(
+        self, original_node: cst.SimpleStatementSuite, updated_node: cst.SimpleStatementSuite
+    ) -> Any:
+        """``if x: result(5)``, all in one line."""
+        if self.frame.mode not in {"migrated", "generator"}:
+            return updated_node
+        for place, (was, now) in enumerate(zip(original_node.body, updated_node.body, strict=True)):
+            if result := self._result(was, now):
+                last = result.with_changes(semicolon=cst.MaybeSentinel.DEFAULT)
+                return updated_node.with_changes(body=[*updated_node.body[:place], last])
+        return updated_node
+
     def _result(self, was: cst.CSTNode, now: Any) -> cst.Return | None:
         """``result(x)`` as a statement is a return."""
         if isinstance(was, cst.Expr) and isinstance(was.value, cst.Call) and self.api(was.value.func) == "result":

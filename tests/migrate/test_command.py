@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from batchio.migrate import _cli as cli
-from batchio.migrate import _files as files
 from batchio.migrate._run import FEW, migrate
 
 ROOT = Path(__file__).parents[2]
@@ -229,29 +228,6 @@ def test_a_missing_path_is_one_line_and_the_others_go_on(file: Path, capsys: pyt
     assert cli.main(["migrate", "asynq", missing]) == 2
 
 
-def test_a_read_only_file_is_one_line_and_stays(tmp_path: Path, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Also for root, who could write it."""
-    locked = tmp_path / "locked.py"
-    locked.write_text(BEFORE, encoding="utf-8")
-    locked.chmod(0o444)
-    assert cli.main(["migrate", "asynq", "--write", str(tmp_path)]) == 1
-    assert f"{locked}: is read-only, and was not written\n" in capsys.readouterr().err
-    assert locked.read_text(encoding="utf-8") == BEFORE
-    assert file.read_text(encoding="utf-8") == AFTER
-
-
-def test_nothing_is_half_written(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the disk is full in the middle, the file is the old one, and nothing lies beside it."""
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(files.os, "fsync", full)
-    assert cli.main(["migrate", "asynq", "--write", str(file)]) == 1
-    assert file.read_text(encoding="utf-8") == BEFORE
-    assert list(file.parent.iterdir()) == [file]
-
-
 @pytest.mark.parametrize(
     "arguments", [["asynq"], ["sql", "x"], ["asynq", "--report", "xml", "."], ["asynq", "--processes", "0", "."]]
 )
@@ -280,55 +256,20 @@ def test_without_libcst_it_says_what_to_install(
     assert 'libcst is not installed: pip install "batchio[migrate]"' in capsys.readouterr().err
 
 
-# --- which file an import names ---------------------------------------------------------------------------------------
-
-ASYNC_GET = "from asynq import asynq\n\n\n@asynq()\ndef get(x):\n    return x\n"
-
-
-def run_in(folder: Path, files: dict[str, str]) -> dict[str, str]:
-    """Write some files, migrate the folder, and give their new texts."""
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    migrate("asynq", [folder], write_files=True, processes=1)
-    return {name: (folder / name).read_text(encoding="utf-8") for name in files}
-
-
-def test_files_of_one_name_are_not_mistaken_for_each_other(tmp_path: Path) -> None:
-    """Two scripts `main` in two folders define what they define, and import what stands beside them."""
-    view = "from main import get\n\n\ndef view(x):\n    return get(x)\n"
-    texts = run_in(
-        tmp_path,
-        {
-            "a/main.py": ASYNC_GET,
-            "a/view.py": view,
-            "b/main.py": "# asynq\ndef get(x):\n    return x\n",
-            "b/view.py": view,
-        },
+def test_form_feeds_stay(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those before a statement too, in its line; and the diff and the lines of the report count lines as editors do."""
+    file.write_text(
+        f"X = 'a\fb'\n{BEFORE}\fclass A:\n    pass\n\n\n\f@object\ndef h(): pass\n{FOR_A_HUMAN.replace('f(x)', 'k(x)')}",
+        encoding="utf-8",
     )
-    assert "async def get(x)" in texts["a/main.py"]
-    assert "return batchio.tools.run_sync(get(x))" in texts["a/view.py"]
-    assert texts["b/main.py"] == "# asynq\ndef get(x):\n    return x\n"
-    assert texts["b/view.py"] == view
-
-
-@pytest.mark.parametrize(
-    ("init", "line"),
-    [
-        ("from app.models import get\n", "from app.models import get"),
-        ("from app.models import get\n", "from app import get"),
-        ("from app.models import get, other\n", "from app import (\n    other,\n    get,\n)"),
-        (None, "from app.models import get"),
-        (None, "from app.models import (\n    other,\n    get,\n)"),
-    ],
-    ids=["module", "package", "package, several lines", "folder", "folder, several lines"],
-)
-def test_an_import_is_found_however_it_is_written(tmp_path: Path, init: str | None, line: str) -> None:
-    """By the packages a file stands in, without an `__init__.py` by its path, and through a package that exports it."""
-    files = {"app/models.py": ASYNC_GET} | ({} if init is None else {"app/__init__.py": init})
-    files["view.py"] = f"{line}\n\n\ndef view(x):\n    return get(x)\n"
-    assert "return batchio.tools.run_sync(get(x))" in run_in(tmp_path, files)["view.py"]
+    assert cli.main(["migrate", "asynq", str(file)]) == 1
+    told = capsys.readouterr()
+    assert f"{file}:22: k stays asynq" in told.err
+    assert cli.main(["migrate", "asynq", "--write", str(file)]) == 1
+    written = file.read_text(encoding="utf-8")
+    assert written.count("\f") == 3
+    assert "\n\fclass A:\n" in written
+    assert "X = 'a\fb'\n" in written
 
 
 def test_a_file_is_changed_once_however_often_it_is_given(tmp_path: Path, file: Path) -> None:

@@ -88,6 +88,37 @@ def test_what_has_no_counterpart_stays_and_is_told(tmp_path: Path, capsys: pytes
     )
 
 
+NAMED = """import aiodataloader
+import importlib
+from unittest.mock import patch
+
+x: "aiodataloader.DataLoader[int, int]" = aiodataloader.DataLoader(f)
+
+
+def test():
+    \"\"\"About aiodataloader.DataLoader.\"\"\"
+    with patch("aiodataloader.DataLoader.load"):
+        importlib.import_module("aiodataloader")
+    print("an aiodataloader loads")
+"""
+
+
+def test_strings_that_name_the_module_are_told_and_keep_its_import(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An annotation, a patch, an import by name; not a docstring, nor what only speaks of it."""
+    file = tmp_path / "site.py"
+    file.write_text(NAMED, encoding="utf-8")
+    for _ in range(2):
+        assert cli.main(["migrate", "aiodataloader", "--write", str(file)]) == 1
+        told = capsys.readouterr().err.splitlines()[:-1]
+        reason = "this string names what is in batchio.compat.aiodataloader now, or imports it: see which is meant"
+        assert told == [f"{file}:{line}: {reason}" for line in (6, 11, 12)]
+    text = file.read_text(encoding="utf-8")
+    assert "import aiodataloader\n" in text
+    assert "= batchio.compat.aiodataloader.DataLoader(f)\n" in text
+
+
 def test_a_bad_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And the others go on."""
     (tmp_path / "a.py").write_text("from aiodataloader import (\n", encoding="utf-8")
