@@ -94,11 +94,6 @@ class Queue:
                 plain.room = self.definition.limits.max_queued - self.elsewhere
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing waits, nothing is under way and nothing is stuck."""
-        return not (self.groups or self.running or self.stuck)
-
-    @property
     def chained(self) -> bool:
         """Whether keys are left that a batch function waits for."""
         return any(group.parents for group in self.groups.values())

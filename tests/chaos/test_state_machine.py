@@ -453,7 +453,7 @@ class Machine(RuleBasedStateMachine):
         """Nothing can run now: what is left waits for what the machine holds, or for a timer."""
         dispatcher = self.model.dispatcher
         for queue in [] if dispatcher is None else dispatcher.queues.values():
-            assert not queue.idle, f"{queue} is kept for nobody"
+            assert queue.groups or queue.running or queue.stuck, f"{queue} is kept for nobody"
             assert not queue.groups or not queue.has_slot(), f"{queue} could send its keys, and does not"
             assert not queue.stuck or self.cache.gates, queue  # one that was cancelled still gives its leases back
             for batch in queue.running:

@@ -68,6 +68,26 @@ async def test_guarantee_8_concurrent_scopes_share_a_batch_and_no_memo() -> None
     assert cleared == ("1 of batch 1", "1 of batch 2")
 
 
+async def test_guarantee_8_keys_that_scopes_share_are_fetched_once_and_remembered_by_each() -> None:
+    """Whichever of its keys a request shares with others, and in whatever order they ask, each has its own memo of it."""
+    batches: list[list[int]] = []
+
+    @batchio.loader
+    async def squares(keys: list[int]) -> dict[int, int]:
+        batches.append(keys)
+        return {key: key * key for key in keys}
+
+    async def request(*keys: int) -> None:
+        with batchio.scope():
+            loads = [squares(key) for key in keys]
+            loads[-1].cancel()
+            assert await batchio.gather(*loads[:-1]) == tuple(key * key for key in keys[:-1])
+            assert [squares(key).done() for key in keys] == [True] * len(keys)
+
+    await batchio.gather(request(1, 2, 3, 5), request(5, 3, 2, 1), request(3, 1, 2, 5))
+    assert batches == [[1, 2, 3, 5]]
+
+
 async def test_guarantee_8_a_primed_value_is_seen_by_no_other_scope() -> None:
     """What one request primes, another has to fetch."""
     source = Source()

@@ -205,6 +205,13 @@ MUTANTS = [
         "tests/core/test_corners.py",
     ),
     Mutant(
+        "a load of a key that a stranger waits for is lost",
+        "batchio/_core/loader.py",
+        "                                join(waiters, wanted, future)",
+        "                                pass",
+        "tests/core/test_scopes.py",
+    ),
+    Mutant(
         "the quickest way goes past max_queued",
         "batchio/_core/loader.py",
         "len(waiters) < group.room and not",
