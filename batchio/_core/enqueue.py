@@ -98,7 +98,7 @@ def _open(definition: Definition, dispatcher: Dispatcher) -> Group:
     dispatcher.expect(queue)
     group = queue.groups.get(None)
     if group is None:
-        group = queue.groups[None] = Group((), None, dispatcher.now, plain=True)
+        group = queue.groups[None] = Group((), None, dispatcher.loop.time(), plain=True)
     dispatcher.open[definition] = group
     group.room = definition.limits.max_queued - queue.elsewhere
     group.outside = True

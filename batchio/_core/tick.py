@@ -91,7 +91,7 @@ class Dispatcher:
         self.watch: Any = None  # what hints remember of this loop's loads; see the loader
         self._alarm: asyncio.Handle | None = None
         self._rings_at = 0.0
-        self.now = 0.0  # the loop's time at the last pass of a tick
+        self.now = 0.0  # the loop's time when batches left last
         self._due: list[Queue] = []
         self._soonest = math.inf  # the least max_delay of all loaders seen, in seconds
         self._late_from = 0.0  # before this time nothing is late
@@ -128,8 +128,7 @@ class Dispatcher:
             self._armed = True
             self._quiet = 0
             self._worked_since = None
-            self.now = self.loop.time()
-            self._late_from = self.now + self._soonest * UNTIMED
+            self._late_from = self.loop.time() + self._soonest * UNTIMED
             self.loop.call_soon(self._check, context=self._context)
 
     def _check(self) -> None:
@@ -160,7 +159,7 @@ class Dispatcher:
 
         Nearly all ticks are over long before: they pay for a look at the clock.
         """
-        now = self.now = self.loop.time()
+        now = self.loop.time()
         if now < self._late_from:
             return
         if self._worked_since is None:
