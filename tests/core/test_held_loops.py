@@ -121,3 +121,29 @@ async def test_a_confirmation_that_came_while_the_loop_was_held_counts() -> None
     hold(5.0)
     with pytest.raises(BatchTimeout):
         await never.invalidate(1)
+
+
+async def test_a_key_that_is_asked_for_after_a_hold_still_waits_for_its_neighbours() -> None:
+    """Its wait begins when it is asked for: a pass that took a second before that has not made it late."""
+    loop: Any = asyncio.get_running_loop()
+    loop.batchio_hints = False  # which make all loads take the long way
+    batches: list[list[int]] = []
+
+    @batchio.loader
+    async def early(keys: list[int]) -> dict[int, int]:
+        return dict.fromkeys(keys, 0)
+
+    @batchio.loader
+    async def fetch(keys: list[int]) -> dict[int, int]:
+        batches.append(keys)
+        return dict.fromkeys(keys, 0)
+
+    async def neighbour() -> None:
+        await asyncio.sleep(0)
+        await fetch(2)
+
+    later = asyncio.create_task(neighbour())
+    held = early(1)
+    loop.advance(1.0)
+    await batchio.gather(held, fetch(1), later)
+    assert batches == [[1, 2]]
