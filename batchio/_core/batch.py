@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from batchio._core import events
@@ -34,9 +35,19 @@ Owners = dict[Any, Any]  # the memo of each single load that was the first of it
 
 NEAR = 64  # how many steps up a chain are looked at one by one; see find_cycle
 
-NONE: frozenset[Any] = frozenset()
+Batches = AbstractSet["Batch"]  # a set of its own, or the empty one that all share
+
+NONE: AbstractSet[Any] = frozenset()
 
 numbers = itertools.count(1)
+
+
+def added(batches: Batches, batch: Batch) -> Batches:
+    """A set of batches with one more: the same, unless it is the empty one, which most are for as long as they live."""
+    if isinstance(batches, set):
+        batches.add(batch)
+        return batches
+    return {batch}
 
 
 class Several(list[Any]):
@@ -143,8 +154,8 @@ class Group:
         self.context: Any = None  # of an isolated loader's scope, as it was at the first load
         self.waiters: Waiters = {}
         self.owners: Owners = {}
-        self.parents: frozenset[Batch] = NONE  # the batches whose functions wait for some of the keys
-        self.askers: frozenset[Batch] = NONE  # those that brought keys
+        self.parents: Batches = NONE  # the batches whose functions wait for some of the keys
+        self.askers: Batches = NONE  # those that brought keys
         self.outside = False  # whether somebody else brought keys
 
     def forget(self) -> None:
@@ -194,14 +205,16 @@ class Batch:
         self.keys: list[Any] = [*waiters]
         self.number = next(numbers)
         self.slot = slot
-        self.parents = group.parents  # the batches that wait for this one; joins add to it
+        self.parents = (
+            set(group.parents) if group.parents else NONE
+        )  # the batches that wait for this one; joins add to it
         self.above: Batch | None = None  # the batch that asked for all its keys, when it was one and nobody else
         self.loaders = definition.alone  # the loaders that its chain passes through
         self.depth = 0
         self.milestone: Any = None  # the ancestor at the largest power of two: see find_cycle
         if self.parents:
             self._continue_chain()
-        self.loose: Collection[Any] = NONE  # keys that were cleared meanwhile: no later load joins them
+        self.loose: Any = NONE  # keys that were cleared meanwhile: no later load joins them
         self.left = 0.0
         self.error: BaseException | None = None
         self.stuck = self.ended = False  # timed out, and its task has not ended; its task is over
@@ -222,7 +235,8 @@ class Batch:
 
     def loosen(self, keys: Iterable[Any]) -> None:
         """Keys were cleared: no later load joins them."""
-        self.loose = self.loose if isinstance(self.loose, set) else set()
+        if not self.loose:
+            self.loose = set()
         self.loose.update(keys)
 
     def ancestors(self) -> set[Batch]:

@@ -26,7 +26,7 @@ from batchio._core.cache import Lookup
 from batchio._core.errors import BatchAborted, BatchShapeError, BatchTimeout, described
 from batchio._core.options import MISSING, Definition
 from batchio._core.queue import Queue
-from batchio._core.tick import Dispatcher, begin, within
+from batchio._core.tick import EAGER, Dispatcher, begin, within
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ HERD_WAITS = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.5, 0.5, 
 
 def start(dispatcher: Dispatcher, batch: Batch, reason: str) -> None:
     """Send a batch that was cut off its queue on its way."""
-    batch.left = dispatcher.now
+    batch.left = dispatcher.loop.time()
     try:
         if events.on_dispatch:
             events.tell(events.on_dispatch, _dispatched(batch, reason))
@@ -55,15 +55,12 @@ def start(dispatcher: Dispatcher, batch: Batch, reason: str) -> None:
 
 
 def _begin(dispatcher: Dispatcher, batch: Batch) -> None:
-    """Give a batch its time and its task, in a context that is nobody's, or a copy of its scope's."""
-    definition = batch.definition
-    if definition.limits.timeout is not None:
-        dispatcher.limit(batch, batch.left + definition.limits.timeout)
+    """Give a batch its task, in a context that is nobody's, or a copy of its scope's."""
     if batch.context is None:
         context = Context()
     else:
         context, batch.context = batch.context.copy(), None
-    task = begin(_run(dispatcher, batch), loop=dispatcher.loop, context=context, name=definition.task_name)
+    task = begin(_run(dispatcher, batch), loop=dispatcher.loop, context=context, name=batch.definition.task_name)
     batch.task = None if batch.ended else _watched(dispatcher, batch, task)
 
 
@@ -94,6 +91,10 @@ async def _run(dispatcher: Dispatcher, batch: Batch) -> None:
     """The life of a batch, in its own task."""
     inside.set(batch)
     definition = batch.definition
+    # A task that does not begin at once (Python 3.11) begins after others of its tick, which may have taken their time.
+    batch.left = batch.left if EAGER else dispatcher.loop.time()
+    if definition.limits.timeout is not None:
+        dispatcher.limit(batch, batch.left + definition.limits.timeout)
     cache = None if definition.stand_ins else definition.cache
     try:
         if cache is None:

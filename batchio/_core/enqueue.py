@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from batchio._core import events
-from batchio._core.batch import Batch, Group, Many, join
+from batchio._core.batch import Batch, Group, Many, added, join
 from batchio._core.dispatch import abandon, expire, inside, start
 from batchio._core.errors import QueueFull
 from batchio._core.hints import Watch
@@ -53,7 +53,7 @@ def ask(
     if remember is not None:
         remember.asked[key] = future
         place.owners[future] = remember
-    _announce(dispatcher, place, asking)
+    _announce(dispatcher, queue, place, asking)
     if definition.cancel_abandoned:
         future.add_done_callback(functools.partial(_went_away, loop, queue))
     if events.on_load:  # last: an observer may load too
@@ -138,10 +138,10 @@ def ask_many(
         if remember is not None:
             remember.asked.setdefault(key, many)  # a flight of another scope, with which it coalesces
         join(place.waiters, key, many)
-        _announce(dispatcher, place, asking)
+        _announce(dispatcher, queue, place, asking)
     if group is not None:
         _stand_all(queue, group, fresh, remember, asking)
-        _announce(dispatcher, group, asking)
+        _announce(dispatcher, queue, group, asking)
     if not many.open:
         many.settle()
     if definition.cancel_abandoned:
@@ -267,16 +267,18 @@ def _count(queue: Queue, group: Group, keys: int, asking: Batch | None) -> None:
     queue.count(group, keys)
     if asking is None:
         group.outside = True
-    elif asking not in group.askers:
-        group.askers |= {asking}
+    else:
+        group.askers = added(group.askers, asking)
 
 
-def _announce(dispatcher: Dispatcher, place: Group | Batch, asking: Batch | None) -> None:
+def _announce(dispatcher: Dispatcher, queue: Queue, place: Group | Batch, asking: Batch | None) -> None:
     """Note which batch waits: that changes who may leave."""
     if asking is not None:
-        if asking not in place.parents:
-            place.parents |= {asking}
-        dispatcher.look()
+        place.parents = added(place.parents, asking)
+        if isinstance(place, Group):
+            dispatcher.expect(queue)
+        else:
+            dispatcher.look()
 
 
 def _went_away(loop: Any, queue: Queue, future: asyncio.Future[Any]) -> None:

@@ -182,9 +182,17 @@ def memo_of(scope: Scope, name: Any) -> Memo:
 def kept_context(scope: Scope) -> Context:
     """The scope's context as it was at its first load of an isolated loader: what isolated batches run copies of."""
     if scope._context is None:
-        scope._context = copy_context()
-        scope._context.run(current.set, Within(scope))
+        scope._context = batch_context()
     return scope._context
+
+
+def batch_context() -> Context:
+    """A copy of the current context, for a batch function that is to run in it."""
+    context = copy_context()
+    scope = current.get()
+    if isinstance(scope, Scope):
+        context.run(current.set, Within(scope))
+    return context
 
 
 def scope() -> Scope:

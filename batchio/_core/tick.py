@@ -91,7 +91,6 @@ class Dispatcher:
         self.watch: Any = None  # what hints remember of this loop's loads; see the loader
         self._alarm: asyncio.Handle | None = None
         self._rings_at = 0.0
-        self.now = 0.0  # the loop's time when batches left last
         self._due: list[Queue] = []
         self._soonest = math.inf  # the least max_delay of all loaders seen, in seconds
         self._late_from = 0.0  # before this time nothing is late
@@ -200,7 +199,6 @@ class Dispatcher:
         for queue in queues:
             queue.waiting = False
             self.close(queue.definition)
-        self.now = self.loop.time()
         for queue in (*queues, *blocked) if blocked else queues:
             try:
                 queue.cut(self.queues.values(), batches)

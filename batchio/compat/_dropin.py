@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
@@ -29,7 +29,7 @@ from batchio._core.dispatch import inside
 from batchio._core.enqueue import answered, ask, ask_quickly, tell_loads
 from batchio._core.errors import BatchShapeError, separate, show_keys
 from batchio._core.options import MISSING, Definition, Limits
-from batchio._core.scope import Memo
+from batchio._core.scope import Memo, batch_context
 from batchio._core.tick import ATTRIBUTE
 
 Future = asyncio.Future[Any]
@@ -170,7 +170,7 @@ class Machine:
         """Keys have begun to wait: their batch runs in the context of this load, and finds its loader there."""
         for group in getattr(loop, ATTRIBUTE).queues[self._definition].groups.values():
             if group.context is None:
-                group.context = copy_context()
+                group.context = batch_context()
                 group.context.run(_owner.set, (self, owner))
                 self._group = group
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import batchio
 from tests.compat.doors import Listed, both
 
 
@@ -23,6 +24,29 @@ async def test_a_cancelled_load_takes_no_other_along(make: Any) -> None:
     assert [await second, await third, await users.load(1)] == ["value 1", "value 2", "value 1"]
     assert first.cancelled()
     assert source.calls == [[1, 2]]
+
+
+@both
+async def test_a_batch_function_in_a_scope_does_not_wait_for_itself(make: Any) -> None:
+    """A loader of batchio stands between two loads of a drop-in one, and strangers ask it at the same moment."""
+    begun, asked = asyncio.Event(), asyncio.Event()
+
+    @batchio.loader(limits=batchio.Limits(timeout=5.0))
+    async def between(keys: list[int]) -> dict[int, int]:
+        return {key: await users.load(1) if key == 7 else key for key in keys}
+
+    async def fetch(keys: list[int]) -> list[int]:  # 1 needs nothing, and 2 needs between(7), which needs 1
+        begun.set()
+        await asked.wait()
+        return [1 if key == 1 else 10 + await between(7) for key in keys]
+
+    users = make(fetch)
+    with batchio.scope():
+        loads = users.load(1), users.load(2)
+        await begun.wait()
+        beside = between(5)
+        asked.set()
+        assert await batchio.gather(*loads, beside) == (1, 11, 5)
 
 
 @both

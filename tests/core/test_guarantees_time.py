@@ -156,6 +156,31 @@ async def test_each_loader_has_a_max_delay_of_its_own() -> None:
     assert patient.calls[0][0] == pytest.approx(0.050, abs=0.0011)
 
 
+async def test_a_key_that_a_batch_function_joins_waits_for_no_other_loaders_delay() -> None:
+    """A key is queued for the slot of the very batch whose function asks for it too: it leaves soon, on any loop."""
+    asked = asyncio.Event()
+    calls: list[tuple[float, list[int]]] = []
+    fed: list[asyncio.Future[Any]] = []
+
+    async def fetch(keys: list[int]) -> dict[int, int]:
+        calls.append((now(), keys))
+        if 1 in keys:
+            await asked.wait()
+            await loader(5)
+        return {key: key for key in keys}
+
+    loader, slow = users(fetch, max_in_flight=1, isolated=True), users(Source(), max_delay=1.0)
+    with batchio.scope():
+        first = loader(1)
+        await asyncio.sleep(0.01)
+        second = loader(5)
+        await asyncio.sleep(0.01)
+        asked.set()
+        await spin(0.5, 0.001, lambda: fed.append(slow.load(now())))
+        await asyncio.gather(first, second, *fed)
+    assert calls == [(0.0, [1]), (pytest.approx(0.02, abs=0.01), [5])]
+
+
 async def test_a_queue_that_is_due_leaves_when_a_slot_is_free() -> None:
     """A due key whose loader has no free slot leaves the moment a batch comes back, whatever its max_delay."""
     source = Source(seconds=7.0)
@@ -328,6 +353,22 @@ async def test_the_timeout_counts_from_dispatch() -> None:
     """The time that a key waits for a slot is not part of its batch's timeout."""
     loader = users(Source(seconds=3.0), timeout=4.0, max_in_flight=1, max_batch_size=1)
     assert await outcomes(loader(1), loader(2), loader(3)) == [(3.0, "value 1"), (6.0, "value 2"), (9.0, "value 3")]
+
+
+async def test_a_timeout_counts_from_the_batchs_own_beginning() -> None:
+    """Of batches that leave together, the later ones are not charged for what the earlier ones did before their first await."""
+    loop: Any = asyncio.get_running_loop()
+
+    async def fetch(keys: list[int]) -> dict[int, int]:
+        loop.advance(0.04)
+        await asyncio.sleep(0.02)
+        return {key: key for key in keys}
+
+    with record() as recorded:
+        loader = users(fetch, timeout=0.25, max_batch_size=1)
+        assert await asyncio.gather(*map(loader, range(8))) == list(range(8))
+    ended = [event for event in recorded.events if type(event).__name__ == "BatchDone"]
+    assert ended[-1].seconds == pytest.approx(0.06), "nor does it say that it took so long"
 
 
 async def test_without_a_timeout_a_batch_may_take_a_week() -> None:
