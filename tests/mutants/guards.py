@@ -172,7 +172,7 @@ MUTANTS = [
     Mutant(
         "a batch function that runs in a scope's context loads like that scope's own code",
         "batchio/_core/scope.py",
-        "        scope._context.run(current.set, Within(scope))",
+        "        context.run(current.set, Within(scope))",
         "        pass",
         "tests/core/test_chains.py",
     ),
