@@ -20,6 +20,7 @@ from batchio.migrate._syntax import (
     call,
     code,
     dotted,
+    first_name,
     form_of,
     is_text,
     last,
@@ -65,6 +66,9 @@ class Calls(Names):
         assert isinstance(original.func, cst.Call)
         if original.func.args or isinstance(self.above[-1], cst.Decorator):
             return updated
+        if self.world.kept(self.ask(form_of(original.args[0].value))):
+            self.kept_names.update(first_name(original.func.func))
+            return updated
         made = updated.args[0].value
         if isinstance(made, cst.Lambda) and _awaits(made.body):
             return self._hoisted(made)
@@ -84,8 +88,8 @@ class Calls(Names):
         """``f.asynq(x)`` and ``f.asyncio(x)``."""
         assert isinstance(original.func, cst.Attribute)
         answer = self.ask(form_of(original.func.value))
-        if answer == ("api", "."):
-            return self._plain_call(original, updated)  # asynq.asynq(...)
+        if answer == ("api", ".") or (answer and answer[0] == "module") or isinstance(self.above[-1], cst.Decorator):
+            return self._plain_call(original, updated)  # asynq.asynq(...), or helpers.asynq(...) of another file
         if self.world.kept(answer):
             return self._kept_call(original, updated)
         unseen = answer is None or answer[0] == "parameter"

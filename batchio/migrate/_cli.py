@@ -63,11 +63,13 @@ def migrate(arguments: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from batchio.migrate._files import unusable  # noqa: PLC0415  # beside it
     from batchio.migrate._run import migrate as run  # noqa: PLC0415  # libcst: an extra that may be missing
     from batchio.migrate._write import Refused  # noqa: PLC0415  # beside it
 
-    if not any(path.exists() for path in options.paths):
-        return _failed(f"there is no such file or folder: {', '.join(map(str, options.paths))}")
+    reasons = {path: unusable(path) for path in options.paths}
+    if all(reasons.values()):
+        return _failed("; ".join(f"{reason}: {path}" for path, reason in reasons.items()))
     command, write, processes = options.command, options.write, options.processes
     try:
         outcomes = run(command, options.paths, write_files=write, processes=processes, progress=_progress)

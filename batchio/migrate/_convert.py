@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import libcst as cst
 
 from batchio.migrate._batches import loaders
-from batchio.migrate._imports import rewrite_imports
+from batchio.migrate._imports import Others, rewrite_imports
 from batchio.migrate._rewrite import Rewriter
 from batchio.migrate._syntax import MARK
 from batchio.migrate._world import World
@@ -58,7 +58,10 @@ def convert(source: str, module: str, world: World, *, package: bool, written: b
     tree = loaders(cst.parse_module(source), module, world)
     rewriter = Rewriter(world, module)
     changed = tree.visit(rewriter)
-    changed = rewrite_imports(changed, module, package=package, kept=rewriter.kept_names, needs=rewriter.needs)
+    others = Others(world.taken.get(module, set()), world.lent.get(module, set()))
+    changed = rewrite_imports(
+        changed, module, package=package, kept=rewriter.kept_names, needs=rewriter.needs, others=others
+    )
     new = changed.code
     try:
         compiled(new)

@@ -8,46 +8,18 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import libcst as cst
 
 from batchio.migrate._convert import Converted, Left, compiled
-from batchio.migrate._imports import names_in_strings, used_names, with_imports
+from batchio.migrate._imports import with_imports
+from batchio.migrate._loaders import MOVED
 from batchio.migrate._syntax import code, dotted
+from batchio.migrate._used import names_in_strings, used_names
 
-__all__ = ["Alone", "Imports", "change_imports", "is_none"]
-
-# The modules that are replaced, by what, and the names that the replacement has.
-MOVED = {
-    "aiodataloader": ("batchio.compat.aiodataloader", {"DataLoader"}),
-    "strawberry.dataloader": ("batchio.compat.strawberry", {"AbstractCache", "DataLoader", "DefaultCache"}),
-}
-
-
-@dataclass
-class Imports:
-    """Nothing of a file needs to be known but that it is Python."""
-
-    place: str
-    package: bool
-
-    def __init__(self, source: str, module: str, *, package: bool, place: str = "") -> None:
-        ast.parse(source)
-        self.place, self.package = place or module, package
-
-
-class Alone:
-    """Each file is changed for itself."""
-
-    def add(self, file: Imports) -> None:
-        """Nothing is kept."""
-
-
-def is_none(_: Any) -> bool:
-    """No other file's imports matter."""
-    return False
+__all__ = ["change_imports"]
 
 
 def change_imports(source: str, module: str, world: Any, *, package: bool, written: bool = False) -> Converted:
@@ -57,13 +29,32 @@ def change_imports(source: str, module: str, world: Any, *, package: bool, writt
     tree.visit(changer.reader)
     changed = tree.visit(changer)
     if changer.needs:
-        used = used_names(changed) | names_in_strings(changed.code)
+        used = used_names(changed) | names_in_strings(changed.code) | world.taken(module)
         changed = with_imports(changed.visit(_Unused(used)), sorted(changer.needs))
     new = changed.code
     compiled(new)
     if written and new != source:
         return Converted(source, new, change_imports(new, module, world, package=package).left, changer.counts)
-    return Converted(source, new, _left(new if written else source), changer.counts)
+    left = _left(new if written else source) + _taken(source, new, world.taken(module))
+    return Converted(source, new, sorted(left, key=lambda each: each.line), changer.counts)
+
+
+def _taken(old: str, new: str, taken: set[str]) -> list[Left]:
+    """The imports that stay because other files take the names from here; at the lines of the old text."""
+    there = {bound for _, bound, full in _imported(new) if full in MOVED and bound in taken}
+    return [
+        Left(line, f"other files take {bound} from here: it stays {full}'s, and so does what they make of it")
+        for line, bound, full in _imported(old)
+        if full in MOVED and bound in there
+    ]
+
+
+def _imported(text: str) -> Iterator[tuple[int, str, str]]:
+    """(line, name, what it is) of all imports."""
+    for node in ast.walk(ast.parse(text)):
+        for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else ():
+            full = alias.name if isinstance(node, ast.Import) else f"{node.module}.{alias.name}"  # type: ignore[attr-defined]
+            yield node.lineno, alias.asname or alias.name.partition(".")[0], full  # type: ignore[attr-defined]
 
 
 def _left(text: str) -> list[Left]:
@@ -84,7 +75,7 @@ def _left(text: str) -> list[Left]:
                 for alias in node.names
                 if alias.name not in names
             ]
-    return sorted(left, key=lambda each: each.line)
+    return left
 
 
 def _named(text: str) -> str:

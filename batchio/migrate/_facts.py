@@ -11,9 +11,15 @@ import ast
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["BUILTIN", "Class", "File", "Form", "Function", "Scope", "form_of"]
+from batchio.migrate._vocabulary import DECORATORS
+
+__all__ = ["BUILTIN", "IS_PROPERTY", "Class", "File", "Form", "Function", "Options", "Scope", "form_of", "options_of"]
 
 Form = tuple[Any, ...]
+Options = tuple[tuple[str | None, Any], ...]
+"""The arguments of a decorator: (keyword, value), where value is True or False, a form, or None."""
+
+IS_PROPERTY = "it is a property, and every access to it would have to be awaited"
 
 BUILTIN: Form = ("builtin",)
 BUILTIN_KINDS = (
@@ -48,6 +54,10 @@ class Function:
     """What it hands over to others in its calls."""
     decorators: list[Form] = field(default_factory=list)
     """What decorates it, in the scope of its definition."""
+    marks: list[tuple[Form | None, Options | None]] = field(default_factory=list)
+    """Its decorators again, with their options; None of one that is not called."""
+    odd: str = ""
+    """Why it would have to stay asynq if it were asynq's."""
     hint: Form | None = None
     """The class that the annotation of its result names."""
     is_property: bool = False
@@ -55,6 +65,23 @@ class Function:
     """How many arguments it needs, besides the instance."""
     most: int | None = None
     """How many it takes at most; None for any number."""
+
+    def mark(self, name: str, options: Options) -> None:
+        """Make it what a decorator of asynq's makes of it."""
+        self.kind = DECORATORS[name]
+        for keyword, value in options:
+            if keyword == "pure" and value is True:
+                self.kind = {"asynq": "pure", "proxy": "pure_proxy"}[self.kind]
+            elif keyword == "sync_fn":
+                self.kept = "sync_fn makes two functions of one: keep both, and choose at each call"
+            elif keyword == "asyncio_fn" and value:
+                self.asyncio_fn = value
+            elif keyword != "pure" or value is not False:
+                self.kept = f"{keyword or '**'}= of an asynq decorator has no counterpart"
+        if self.is_property:
+            self.kept = IS_PROPERTY
+        if self.name.startswith("__") and self.name.endswith("__") and self.name != "__call__":
+            self.kept = "Python calls it by itself, and awaits nothing"
 
 
 @dataclass
@@ -89,6 +116,10 @@ class Scope:
     """The names that it declares global or nonlocal, and the scope that has them."""
     asked: set[str] = field(default_factory=set)
     """The names of which ``.asynq`` is called in it."""
+    stars: list[str] = field(default_factory=list)
+    """The modules that it imports ``*`` from, in order."""
+    public: set[str] | None = None
+    """What its ``__all__`` says; None for none, or for one that is not written down."""
 
 
 @dataclass
@@ -105,6 +136,12 @@ class File:
     scopes: dict[str, Scope] = field(default_factory=dict)
     arguments: list[tuple[str, int | str, Form, str]] = field(default_factory=list)
     """Names that are handed over in calls: (callee's last name, place, form, scope)."""
+    made: list[tuple[Form, Form, str]] = field(default_factory=list)
+    """Calls with one argument, as those of a decorator by hand: (callee, argument, scope)."""
+    words: set[str] = field(default_factory=set)
+    """All names in it."""
+    pairs: set[tuple[str, str]] = field(default_factory=set)
+    """All attributes in it: (last word of what has it, its name)."""
 
 
 def form_of(node: ast.AST | None) -> Form | None:
@@ -123,6 +160,16 @@ def form_of(node: ast.AST | None) -> Form | None:
             base = form_of(func)
             return base and ("call", base)
     return BUILTIN if isinstance(node, BUILTIN_KINDS) and not _is_none(node) else None
+
+
+def options_of(call: ast.Call) -> Options:
+    """The arguments of a call, as options of a decorator."""
+    given: list[tuple[str | None, Any]] = [("*", None) for _ in call.args]
+    for keyword in call.keywords:
+        value = keyword.value
+        known = value.value if isinstance(value, ast.Constant) and isinstance(value.value, bool) else form_of(value)
+        given.append((keyword.arg, known))
+    return tuple(given)
 
 
 def _is_none(node: ast.AST) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Source", "Trouble", "find", "mentions", "read"]
+__all__ = ["Source", "Trouble", "find", "mentions", "read", "unusable"]
 
 SKIPPED = {
     ".git",
@@ -45,14 +45,24 @@ class Source:
     encoding: str
 
 
+def unusable(path: Path) -> str:
+    """Why nothing can be read under a path, if that can be seen from outside."""
+    if not path.exists():
+        return "there is no such file or folder"
+    if not path.is_dir() and not path.is_file():
+        return "it is neither a file nor a folder"
+    return "" if os.access(path, os.R_OK) else "it may not be read"
+
+
 def find(paths: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
     """The Python files under some paths, each once, and the paths that are none."""
     found: dict[str, Path] = {}
     missing: list[tuple[Path, str]] = []
     for path in paths:
-        if not path.is_dir() and not path.is_file():
-            missing.append((path, "there is no such file or folder"))
-        for file in _under(path) if path.is_dir() else [path] * path.is_file():
+        if reason := unusable(path):
+            missing.append((path, reason))
+            continue
+        for file in _under(path) if path.is_dir() else [path]:
             found.setdefault(os.path.realpath(file), file)
     return list(found.values()), missing
 

@@ -25,13 +25,11 @@ from batchio.migrate._syntax import (
     named,
     statement_of,
 )
-from batchio.migrate._vocabulary import DECORATORS
+from batchio.migrate._vocabulary import DECORATORS, HARMLESS
 
 __all__ = ["Functions"]
 
 RUNS_ASYNC = "IsolatedAsyncioTestCase"
-HARMLESS = {"abstractmethod", "classmethod", "contextmanager", "deprecated", "final", "object", "override", "overload"}
-HARMLESS |= {"patch", "staticmethod", "wraps"}
 MACHINERY = {
     "AsyncDecorator",
     "AsyncDecoratorBinder",
@@ -99,7 +97,7 @@ class Functions(Place):
         frame = self.frames.pop()
         function = frame.function
         if frame.mode == "kept":
-            if function and function.kept and function.kind in {*DECORATORS.values(), "pure", "pure_proxy"}:
+            if function and function.kept:
                 self.decide(f"{function.name} stays asynq: {function.kept}")
             return updated_node
         if function and function.path in self.world.apart:
@@ -140,7 +138,10 @@ class Functions(Place):
         return any(base and str(base[-1]).endswith("TestCase") and base[-1] != RUNS_ASYNC for base in bases)
 
     def _marks(self, decorator: cst.Decorator) -> bool:
-        return isinstance(decorator.decorator, cst.Call) and self.api(decorator.decorator.func) in DECORATORS
+        if isinstance(decorator.decorator, cst.Call):
+            return self.api(decorator.decorator.func) in DECORATORS
+        answer = self.ask(form_of(decorator.decorator))
+        return bool(answer and answer[0] == "made" and answer[1] in DECORATORS)
 
     def _decorators(self, function: Function, original: cst.FunctionDef, node: cst.FunctionDef) -> cst.FunctionDef:
         """Without asynq's decorator, with classmethod and staticmethod on top, and pausing contexts if there are any."""

@@ -9,26 +9,38 @@ Rules of this room:
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import libcst as cst
 
 from batchio.migrate._syntax import code, commented, statement_of
+from batchio.migrate._used import names_in_annotations, used_names
 from batchio.migrate._vocabulary import ADVICE, DECORATORS, canonical, home
 
-__all__ = ["names_in_strings", "rewrite_imports", "used_names", "with_imports"]
+__all__ = ["Others", "rewrite_imports", "with_imports"]
 
+TAKEN = "other files take {} from here: it stays asynq's; where they need it no more, remove both"
 GONE = {"alru_cache", "aretry", "result", *DECORATORS}
 
 
+@dataclass(frozen=True)
+class Others:
+    """What other files do with a file's names."""
+
+    taken: set[str]
+    """Those they import from it."""
+    lent: set[str]
+    """Those of these that functions use which stay asynq."""
+
+
 def rewrite_imports(
-    module: cst.Module, name: str, *, package: bool, kept: set[str], needs: Iterable[str]
+    module: cst.Module, name: str, *, package: bool, kept: set[str], needs: Iterable[str], others: Others
 ) -> cst.Module:
     """Mend the imports of a file that has been rewritten."""
     used = used_names(module) | names_in_annotations(module.code)
-    mender = _Mender(name, package=package, used=used, kept=kept)
+    mender = _Mender(name, package=package, used=used, kept=kept, others=others)
     module = module.visit(mender)
     wanted = sorted({*needs, *_named_in_full(module)})
     return with_imports(module, wanted)
@@ -60,76 +72,11 @@ class _NamedInFull(cst.CSTVisitor):
         return False
 
 
-class _Names(cst.CSTVisitor):
-    """Every name that is used, but for those of attributes, keywords and imports."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: set[str] = set()
-        self.named: set[int] = set()
-
-    def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
-        self.named.add(id(node.name))
-
-    def visit_ClassDef(self, node: cst.ClassDef) -> None:
-        self.named.add(id(node.name))
-
-    def visit_Name(self, node: cst.Name) -> None:
-        if id(node) not in self.named:
-            self.found.add(node.value)
-
-    def visit_Attribute(self, node: cst.Attribute) -> bool:
-        node.value.visit(self)
-        return False
-
-    def visit_Arg(self, node: cst.Arg) -> bool:
-        node.value.visit(self)
-        return False
-
-    def visit_Param(self, node: cst.Param) -> None:
-        self.named.add(id(node.name))
-
-    def visit_Import(self, node: cst.Import) -> bool:
-        return False
-
-    def visit_ImportFrom(self, node: cst.ImportFrom) -> bool:
-        return False
-
-
-def used_names(module: cst.Module) -> set[str]:
-    names = _Names()
-    module.visit(names)
-    return names.found
-
-
-def names_in_annotations(text: str) -> set[str]:
-    """Every name in an annotation that is written as text."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(text)):
-        for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None)):
-            if isinstance(annotation, ast.expr):
-                found |= names_in_strings(ast.unparse(annotation))
-    return found
-
-
-def names_in_strings(text: str) -> set[str]:
-    """Every name in a string that is an expression, as annotations are that are written as text."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            try:
-                inner = ast.parse(node.value.strip(), mode="eval")
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
-                continue
-            found |= {each.id for each in ast.walk(inner) if isinstance(each, ast.Name)}
-    return found
-
-
 class _Mender(cst.CSTTransformer):
-    def __init__(self, name: str, *, package: bool, used: set[str], kept: set[str]) -> None:
+    def __init__(self, name: str, *, package: bool, used: set[str], kept: set[str], others: Others) -> None:
         super().__init__()
         self.name, self.package = name, package
-        self.used, self.kept = used, kept
+        self.used, self.kept, self.others = used | others.taken, kept | others.lent, others
         self.top: list[Any] = []
         self.header: Any = ()
         self.gone: list[Any] = []
@@ -147,7 +94,9 @@ class _Mender(cst.CSTTransformer):
     def _plain(self, line: cst.SimpleStatementLine, aliases: Any) -> Any:
         left = [alias for alias in aliases if self._still_used(alias)]
         if len(left) == len(aliases):
-            return line
+            taken = [alias.evaluated_alias for alias in aliases if canonical(code(alias.name))]
+            reasons = [TAKEN.format(bound) for bound in taken if bound in self.others.taken]
+            return line.with_changes(leading_lines=self._comments(line, reasons)) if reasons else line
         if not left:
             return self._gone(line)
         left[-1] = left[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
@@ -221,6 +170,10 @@ class _Mender(cst.CSTTransformer):
         return self._lines(line, statement, stay, moved, reasons, len(aliases))
 
     def _reason(self, name: str, bound: str) -> list[str]:
+        if bound in self.others.lent and home(name):
+            return [f"{bound} stays asynq's for functions elsewhere that do: what is async now needs batchio's"]
+        if bound in self.others.taken and bound not in self.kept - self.others.lent:
+            return [TAKEN.format(bound)]
         if bound not in self.used or bound in self.kept:
             return []
         told = ADVICE.get(name.lstrip(".").split(".")[0], f"asynq's {name} has no counterpart in batchio")

@@ -12,34 +12,49 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
-from batchio.migrate._facts import BUILTIN, Class, File, Form, Function, Scope, form_of
-from batchio.migrate._scopes import FUNCTIONS, Binder, Unclear, apart, hint_of
+from batchio.migrate._facts import BUILTIN, IS_PROPERTY, Class, File, Form, Function, Scope, form_of, options_of
+from batchio.migrate._scopes import FUNCTIONS, Binder, Unclear, apart, hint_of, public_names
 from batchio.migrate._vocabulary import DECORATORS, canonical
 
 __all__ = ["Unclear", "imports_of", "index", "is_asynq"]
 
 PROPERTIES = {("n", "property"), ("n", "cached_property"), ("a", ("n", "functools"), "cached_property")}
-IS_PROPERTY = "it is a property, and every access to it would have to be awaited"
 
 
 def index(source: str, module: str, *, package: bool, place: str = "") -> File:
     """Read one file; SyntaxError if it is not Python."""
     file = File(module, place or module, package)
     tree = apart(ast.parse(source))
-    scope = file.scopes[module] = Scope(module, "module", None)
+    scope = file.scopes[module] = Scope(module, "module", None, public=public_names(tree))
     _Reader(file, package=package).block(tree.body, scope)
+    marks = [each for node in ast.walk(tree) for each in getattr(node, "decorator_list", [])]
+    gone = {id(each) for mark in marks for each in ast.walk(mark)}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name() | ast.Attribute() if id(node) in gone:  # what stays has its decorators among its marks
+                pass
+            case ast.Name(id=name):
+                file.words.add(name)
+            case ast.Attribute(value=ast.Name(id=owner) | ast.Attribute(attr=owner), attr=name):
+                file.pairs.add((owner, name))
     return file
 
 
 def is_asynq(file: File) -> bool:
-    """Whether a file defines functions of asynq."""
-    return any(function.kind not in {"plain", "native"} for function in file.functions.values())
+    """Whether a file defines functions of asynq, or has something of asynq that others may import from it."""
+    if any(function.kind not in {"plain", "native"} for function in file.functions.values()):
+        return True
+    return any(binding[0] == "m" and canonical(binding[1]) for binding in file.scopes[file.module].names.values())
 
 
 def imports_of(file: File) -> set[str]:
     """Every word of the dotted names that a file imports."""
-    bindings = [binding for scope in file.scopes.values() for binding in scope.names.values()]
-    return {word for binding in bindings if binding[0] == "m" for word in binding[1].split(".")}
+    return set[str]().union(*map(_words, file.scopes.values()))
+
+
+def _words(scope: Scope) -> set[str]:
+    imported = [binding[1] for binding in scope.names.values() if binding[0] == "m"]
+    return {word for dotted in (*imported, *scope.stars) for word in dotted.split(".")}
 
 
 class _Reader(Binder):
@@ -142,37 +157,16 @@ class _Reader(Binder):
     def _kind(self, node: Any, scope: Scope, function: Function) -> None:
         if isinstance(node, ast.AsyncFunctionDef):
             function.kind = "native"
-        for decorator in node.decorator_list:
-            form = form_of(decorator.func if isinstance(decorator, ast.Call) else decorator)
-            function.decorators += [form] if form else []
-            if not isinstance(decorator, ast.Call):
-                continue
-            name = self.api(form_of(decorator.func), scope)
-            if name in DECORATORS:
-                function.kind = DECORATORS[name]
-                self._options(decorator, function)
-
         function.is_property = any(form_of(each) in PROPERTIES for each in node.decorator_list)
-        if function.kind in {"plain", "native"}:
-            return
-        if function.is_property:
-            function.kept = IS_PROPERTY
-        if _is_special(function.name) and function.name != "__call__":
-            function.kept = "Python calls it by itself, and awaits nothing"
-
-    def _options(self, decorator: ast.Call, function: Function) -> None:
-        for keyword in decorator.keywords:
-            match keyword:
-                case ast.keyword(arg="pure", value=ast.Constant(value=True)):
-                    function.kind = {"asynq": "pure", "proxy": "pure_proxy"}[function.kind]
-                case ast.keyword(arg="pure", value=ast.Constant(value=False)):
-                    pass
-                case ast.keyword(arg="sync_fn"):
-                    function.kept = "sync_fn makes two functions of one: keep both, and choose at each call"
-                case ast.keyword(arg="asyncio_fn", value=value) if form_of(value):
-                    function.asyncio_fn = form_of(value)
-                case ast.keyword(arg=name):
-                    function.kept = f"{name or '**'}= of an asynq decorator has no counterpart"
+        for decorator in node.decorator_list:
+            made = isinstance(decorator, ast.Call)
+            form = form_of(decorator.func if made else decorator)
+            options = options_of(decorator) if made else None
+            function.decorators += [form] if form else []
+            function.marks.append((form, options))
+            name = self.api(form, scope)
+            if name in DECORATORS and options is not None:
+                function.mark(name, options)
 
     # --- what a function does -----------------------------------------------------------------------------------
 
@@ -181,7 +175,7 @@ class _Reader(Binder):
         function.yields = sum(isinstance(each, ast.Yield | ast.YieldFrom) for each in own)
         self._calls(node.body, scope, function)
         function.returns = [_returned(each.value) for each in own if isinstance(each, ast.Return)]
-        if function.kind not in {"asynq", "pure", "proxy"}:
+        if function.kind not in {"asynq", "pure", "proxy"} and not (function.kind == "plain" and function.marks):
             return
         for each in own:
             if isinstance(each, ast.With) and any(isinstance(below, ast.Yield) for below in _own(each)):
@@ -193,9 +187,13 @@ class _Reader(Binder):
                     if isinstance(below, ast.Call) and (form := form_of(below.func))
                 ]
             if isinstance(each, ast.YieldFrom):
-                function.kept = function.kept or "`yield from` in an asynq function"
+                function.odd = "`yield from` in an asynq function"
         self._odd_results(node, scope, function)
         self._odd_tasks(own, scope, function)
+        if any(isinstance(below, ast.Yield) for each in _lambdas(node) for below in ast.walk(each.body)):
+            function.odd = "there is a yield in a lambda: make that a function of its own"
+        if function.kind != "plain":
+            function.kept = function.odd or function.kept
 
     def _odd_results(self, node: Any, scope: Scope, function: Function) -> None:
         """result() raises GeneratorExit, which `except BaseException` sees and a return statement does not raise."""
@@ -204,7 +202,7 @@ class _Reader(Binder):
                 for statement in attempt.body:
                     for call in (statement, *_own(statement)):
                         if isinstance(call, ast.Call) and self.api(form_of(call.func), scope) == "result":
-                            function.kept = "result() inside a try that catches it: say what the handler is to see"
+                            function.odd = "result() inside a try that catches it: say what the handler is to see"
 
     def _odd_tasks(self, own: list[ast.AST], scope: Scope, function: Function) -> None:
         """What looks inside asynq's AsyncTask has no task to look into afterwards."""
@@ -218,7 +216,7 @@ class _Reader(Binder):
         }
         for each in own:
             if isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name) and each.value.id in tasks:
-                function.kept = f"it looks at asynq's own task: .{each.attr}"
+                function.odd = f"it looks at asynq's own task: .{each.attr}"
 
     def _calls(self, body: list[ast.stmt], scope: Scope, function: Function | None) -> None:
         for node in (
@@ -240,6 +238,8 @@ class _Reader(Binder):
                 scope.asked.add(form[1])
             if form[0] in {"n", "a"}:
                 self._arguments(node, form[-1], scope, function)
+            if len(node.args) == 1 and not node.keywords and (made := form_of(node.args[0])):
+                self.file.made.append((form, made, scope.path))
 
     def _arguments(self, call: ast.Call, name: str, scope: Scope, function: Function | None) -> None:
         given: list[tuple[int | str, ast.expr]] = list(enumerate(call.args))
@@ -269,10 +269,6 @@ def _parameters(node: Any, function: Function, below: Scope) -> None:
             below.hints[argument.arg] = hint
 
 
-def _is_special(name: str) -> bool:
-    return name.startswith("__") and name.endswith("__")
-
-
 def _overloaded(node: Any) -> bool:
     return any((form_of(each) or ("",))[-1] == "overload" for each in node.decorator_list)
 
@@ -290,6 +286,17 @@ def _own(node: ast.AST) -> Iterator[ast.AST]:
             continue
         yield child
         yield from _own(child)
+
+
+def _lambdas(node: ast.AST) -> Iterator[ast.Lambda]:
+    """The lambdas of a function's own body, but for those that ``asynq()(lambda x: ...)`` makes functions of."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Lambda):
+            yield child
+        if not isinstance(child, (*FUNCTIONS, ast.ClassDef)):
+            yield from _lambdas(
+                child.func if isinstance(child, ast.Call) and isinstance(child.func, ast.Call) else child
+            )
 
 
 def _catches_all(handler: ast.ExceptHandler) -> bool:

@@ -73,6 +73,7 @@ class Modules:
     def locate(self, file: File) -> None:
         """Give a file's imports the names in the run of what they name."""
         for scope in file.scopes.values():
+            scope.stars = [self.located(base, file) for base in scope.stars]
             for name, binding in scope.names.items():
                 if binding[0] == "m":
                     scope.names[name] = ("m", self.located(binding[1], file))

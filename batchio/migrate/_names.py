@@ -22,7 +22,7 @@ from batchio.migrate._syntax import (
     literal_number,
 )
 from batchio.migrate._values import Values
-from batchio.migrate._vocabulary import home
+from batchio.migrate._vocabulary import ADVICE, DECORATORS, home
 
 __all__ = ["Names"]
 
@@ -108,10 +108,19 @@ class Names(Values):
         if name and name.startswith("mock.") and self.ask(form_of(original_node.value)) == ("api", ".mock"):
             self.needs.add("unittest.mock")
             return dotted(f"unittest.{name}").with_changes(lpar=updated_node.lpar, rpar=updated_node.rpar)
+        if name in DECORATORS and not self._is_mark():
+            self.decide(ADVICE["asynq"])
         module = home(name) if name else None
         if module and self.ask(form_of(original_node.value)):
             return dotted(f"{module}.{name}").with_changes(lpar=updated_node.lpar, rpar=updated_node.rpar)
         return updated_node
+
+    def _is_mark(self) -> bool:
+        """Whether a name is a decorator, or makes an async function by hand: these go."""
+        call, above = self.above[-1], self.above[-2] if len(self.above) > 1 else None
+        if not isinstance(call, cst.Call):
+            return isinstance(call, cst.Attribute | cst.Decorator)
+        return isinstance(above, cst.Decorator) or (isinstance(above, cst.Call) and above.func is call)
 
     def _is_task_variable(self, node: cst.CSTNode) -> bool:
         if isinstance(node, cst.Name):
@@ -121,6 +130,8 @@ class Names(Values):
     def _asynq_value(self, original: cst.Attribute, updated: cst.Attribute) -> Any:
         """``f.asynq`` without a call: the function itself."""
         answer = self.ask(form_of(original.value))
+        if self.api(original) in DECORATORS and not self._is_mark():
+            self.decide(ADVICE["asynq"])
         if answer == ("api", ".") or self.world.kept(answer) or (answer and answer[0] == "module"):
             return updated
         if isinstance(self.above[-1], cst.Attribute):

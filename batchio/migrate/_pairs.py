@@ -237,7 +237,7 @@ class _Found(cst.CSTVisitor):
 def _used_as_usual(pair: Pair, tree: cst.Module, module: str, world: World) -> bool:
     """Whether the batch class, and what holds the active batch, are used by the pair alone."""
     batch = pair.batch.name.value
-    if any(("m", f"{module}.{batch}") in scope.names.values() for scope in world.scopes.values()):
+    if batch in world.taken.get(module, ()) or world.is_starred(module, batch):
         return False
     makers = {batch, *(node.name.value for node in tree.body if isinstance(node, cst.ClassDef) and _holds(node, batch))}
     rest: list[str] = []

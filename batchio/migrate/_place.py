@@ -189,7 +189,7 @@ class Place(cst.CSTTransformer):
         return self.frame.function is not None and self.frame.function.kind == "proxy"
 
     def recurs(self, node: cst.Call) -> bool:
-        """Whether a function calls itself: each level then needs a task, for Python's stack is short."""
+        """Whether a function calls itself, or one that calls it: each level needs a task, for Python's stack is short."""
         func: Any = node.func
         if isinstance(func, cst.Attribute) and func.attr.value == "asynq":
             func = func.value
@@ -197,7 +197,12 @@ class Place(cst.CSTTransformer):
         if form and form[0] == "a" and form[1] == ("super",):
             return False
         answer = self.ask(form)
-        return bool(answer and answer[0] == "function" and answer[1] is self.frame.function)
+        if answer is None or answer[0] != "function":
+            return False
+        circle = self.world.circles.get(self.frame.path)
+        return answer[1] is self.frame.function or (
+            circle is not None and circle == self.world.circles.get(answer[1].path)
+        )
 
     def role(self, node: cst.CSTNode) -> str:
         """What happens to a value: waited (awaited once, here or by its variable), returned, or other."""

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchio.migrate._facts import BUILTIN, Class, File, Form, Function, Scope
-from batchio.migrate._modules import Modules
-from batchio.migrate._vocabulary import API_METHODS, ASYNC_API, BUILTIN_ATTRIBUTES, canonical
+from batchio.migrate._exports import Exports, Found
+from batchio.migrate._facts import BUILTIN, Class, Form, Function, Scope
+from batchio.migrate._vocabulary import API_METHODS, ASYNC_API, BUILTIN_ATTRIBUTES, DECORATORS, canonical
 
 __all__ = ["DEPTH", "KINDS", "Answer", "Names"]
 
@@ -31,20 +31,19 @@ Answer = tuple[Any, ...]
 
 
 @dataclass
-class Names:
+class Names(Exports):
     """The names of all files."""
 
-    files: dict[str, File] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)
     classes: dict[str, Class] = field(default_factory=dict)
-    scopes: dict[str, Scope] = field(default_factory=dict)
     methods: dict[str, list[Function]] = field(default_factory=dict)
     parameters: dict[tuple[str, int | str], set[str]] = field(default_factory=dict)
-    modules: Modules = field(default_factory=Modules)
     asked: set[tuple[str, str]] = field(default_factory=set)
     """Names of which ``.asynq`` is called somewhere, with the scope that binds them."""
     wrapped: set[str] = field(default_factory=set)
     """Plain functions that a decorator makes async."""
+    undone: set[tuple[Form, str]] = field(default_factory=set)
+    """What is called with a generator that stays asynq, as ``asynq()(generator)``, and where."""
     below: dict[str, list[Class]] = field(default_factory=dict)
     """The classes that derive from a class, by its path."""
     answers: dict[tuple[Form, str], Answer | None] | None = None
@@ -101,7 +100,9 @@ class Names:
                 return ("generator",) if made[1].kind == "generator" else self._returned(made[1], None, depth - 1)
             if made is None and form[1] in BUILTIN_MAKERS:
                 return BUILTIN
-            return ("made", made[1]) if made and made[0] == "api" else None
+            if made and made[0] == "made" and made[1] in DECORATORS and form[1][0] == "call":
+                return None if (form[1], scope) in self.undone else ("parameter", made[1], "asynq")  # asynq()(function)
+            return ("made", made[1], *form[2:]) if made and made[0] == "api" else None
         if form[0] == "a":
             base = self.resolve(form[1], scope, depth - 1)
             if form[2] == "asynq" and form[1] and not (base and base[0] in {"api", "module"}) and not self.kept(base):
@@ -138,11 +139,11 @@ class Names:
             if binding[0] == "m" and ("." not in binding[1] or _is_of_python(binding[1])):
                 return None
         answer = self._by_name(name)
-        if answer is None or not self._comes_from_python(owner, scope, DEPTH):
+        if answer is None or not self.comes_from_python(owner, scope):
             return answer
         return None if name in BUILTIN_ATTRIBUTES or self.kind(answer) == "native" else ("maybe", name)
 
-    def _comes_from_python(self, form: Form | None, scope: str, depth: int) -> bool:
+    def comes_from_python(self, form: Form | None, scope: str, depth: int = DEPTH) -> bool:
         """Whether an expression is made by Python's own library, or named after it by an annotation."""
         while form and form[0] in {"a", "call", "item"} and not self._is_own(form):
             form = form[1]
@@ -156,29 +157,29 @@ class Names:
             case ("m", dotted):
                 return _is_of_python(dotted)
             case ("=" | "i", made):
-                return self._comes_from_python(made, where.path, depth - 1)
+                return self.comes_from_python(made, where.path, depth - 1)
             case ("@", made, path):
-                return self._comes_from_python(made, path, depth - 1)
+                return self.comes_from_python(made, path, depth - 1)
             case ("p", _) if form[0] == "n" and form[1] in where.hints:
-                return self._comes_from_python(where.hints[form[1]], where.path, depth - 1)
+                return self.comes_from_python(where.hints[form[1]], where.path, depth - 1)
         return False
 
     def _is_own(self, form: Form) -> bool:
         """Whether an expression is an attribute of a name, as ``self.x``."""
         return form[0] == "a" and bool(form[1]) and form[1][0] == "n" and form[1][1] in {"self", "cls"}
 
-    def _own(self, form: Form, scope: str) -> tuple[tuple[Any, ...], Scope] | None:
+    def _own(self, form: Form, scope: str) -> Found | None:
         """What ``self.x`` is bound to."""
         answer = self.resolve(form[1], scope, 2) if self._is_own(form) else None
         where = self.scopes.get(answer[1].path) if answer and answer[0] in {"class", "instance"} else None
         return (where.names[form[2]], where) if where and form[2] in where.names else None
 
-    def _binding(self, name: str, scope: str) -> tuple[tuple[Any, ...], Scope] | None:
+    def _binding(self, name: str, scope: str) -> Found | None:
         """What binds a name, and where."""
         where = start = self.scopes.get(scope)
         while where is not None:
-            if (where is start or where.kind != "class") and name in where.names:
-                return where.names[name], where
+            if (where is start or where.kind != "class") and (found := self.bound_in(where, name)):
+                return found
             where = self.scopes.get(where.parent) if where.parent else None
         return None
 
@@ -217,16 +218,19 @@ class Names:
         while where is not None:
             if where.first == name and where.owner in self.classes:
                 return ("instance", self.classes[where.owner])
-            if (where is start or where.kind != "class") and name in where.names:
-                answer = self._bound(where.names[name], where, depth) or self._hinted(name, where, depth)
-                return ("parameter", name, "asynq") if answer is None and (where.path, name) in self.asked else answer
+            asked = (where.path, name) in self.asked
+            if (where is start or where.kind != "class") and (found := self.bound_in(where, name)):
+                answer = self._bound(*found, depth) or self._hinted(name, where, depth)
+                return ("parameter", name, "asynq") if answer is None and asked else answer
+            if asked and where.stars:
+                return ("parameter", name, "asynq")
             where = self.scopes.get(where.parent) if where.parent else None
         return None
 
     def _bound(self, binding: tuple[Any, ...], where: Scope, depth: int) -> Answer | None:
         match binding:
             case ("f", path):
-                if path in self.wrapped:
+                if path in self.wrapped and not self.functions[path].kept:
                     return ("maybe", self.functions[path].name)
                 return ("function", self.functions[path]) if path in self.functions else None
             case ("c", path):
@@ -255,7 +259,7 @@ class Names:
 
     def _hinted(self, name: str, where: Scope, depth: int) -> Answer | None:
         """A parameter by its annotation."""
-        only = where.names[name][0] == "p" and name in where.hints
+        only = name in where.hints and where.names[name][0] == "p"
         return self._instance(where.hints[name], where, depth) if only else None
 
     def _instance(self, form: Form, where: Scope, depth: int) -> Answer | None:
@@ -276,15 +280,14 @@ class Names:
         return ("parameter", function.name, kinds.pop()) if len(kinds) == 1 and kinds <= KINDS else None
 
     def _imported(self, dotted: str, depth: int) -> Answer | None:
+        dotted, found = self.traced(dotted)
+        if found:
+            return self._bound(*found, depth) if depth > 0 else None
         if name := canonical(dotted):
             return ("api", name)
         ours = dotted.partition(".")[0] == "batchio"  # batchio.compat.asynq is no function's .asynq
         if ours or self.modules.file(dotted):
             return ("module", dotted)
-        module, _, name = dotted.rpartition(".")
-        scope = self.scopes.get(self.modules.file(module) or "")
-        if scope and name in scope.names and depth > 0:
-            return self._bound(scope.names[name], scope, depth)
         return ("module", dotted) if dotted in self.modules.folders else None
 
     def _attribute(self, base: Answer, name: str, depth: int) -> Answer | None:
@@ -299,7 +302,7 @@ class Names:
                 return self._imported(f"{dotted}.{name}", depth)
             case ("class" | "instance", kind):
                 return self.method(kind, name, depth - 1)
-            case ("made", maker):
+            case ("made", maker, *_):
                 return ("api method", name) if name in API_METHODS.get(maker, ()) else None
         return None
 

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from batchio.migrate._convert import Converted, convert, with_pages
-from batchio.migrate._dataloaders import Alone, Imports, change_imports, is_none
+from batchio.migrate._dataloaders import change_imports
 from batchio.migrate._effects import effects
 from batchio.migrate._files import Trouble, find, mentions, read
 from batchio.migrate._gathers import gather
 from batchio.migrate._index import Unclear, imports_of, index, is_asynq
 from batchio.migrate._known import Known
+from batchio.migrate._loaders import Alone, Imports, has_loaders, words_of
 from batchio.migrate._modules import names_of, place_of
 from batchio.migrate._report import Outcome
 from batchio.migrate._settle import settle
@@ -55,24 +56,27 @@ class Command:
     """What one file defines, of its text."""
     world: Callable[[], Any]
     """What takes in what all files define, by its `add`."""
-    settle: Callable[[Any], None]
+    settle: Callable[[Any, set[str]], None]
+    """What follows of all files together, when some of them stay as they are."""
     change: Callable[..., Converted]
     """One file's change."""
     is_followed: Callable[[Any], bool]
     """Whether files that import such a file are read too."""
+    passed: Callable[[Any], set[str]] = _no_words
+    """The words by which a file imports others: who imports one that is followed may pass it on, and is followed too."""
     imported: Callable[[Any], set[str]] = _no_words
     """The words by which a file imports others: these are looked at for their async functions, and stay as they are."""
 
 
-def _nothing(_: Any) -> None:
+def _nothing(_: Any, __: set[str]) -> None:
     """There is nothing to settle."""
 
 
 COMMANDS = {
-    "asynq": Command(rb"\basynq\b" + COMMENTS, index, World, settle, convert, is_asynq, imports_of),
+    "asynq": Command(rb"\basynq\b" + COMMENTS, index, World, settle, convert, is_asynq, imports_of, imports_of),
     "gather": Command(rb"\bbatchio\b", effects, Known, _nothing, gather, bool),
-    "aiodataloader": Command(rb"\baiodataloader\b", Imports, Alone, _nothing, change_imports, is_none),
-    "strawberry": Command(rb"\bstrawberry\b", Imports, Alone, _nothing, change_imports, is_none),
+    "aiodataloader": Command(rb"\baiodataloader\b", Imports, Alone, _nothing, change_imports, has_loaders, words_of),
+    "strawberry": Command(rb"\bstrawberry\b", Imports, Alone, _nothing, change_imports, has_loaders, words_of),
 }
 
 
@@ -87,15 +91,15 @@ def migrate(
     with Workers(processes if len(found) > FEW else 1) as workers:
         while True:
             troubles = unfound + [Outcome(str(path), trouble=LOCKED) for path in locked]
-            given = {path: module for path, module in names.items() if path not in locked}
-            world, files = _look(name, given, workers, progress, troubles)
+            world, files = _look(name, names, workers, progress, troubles, {names[path] for path in locked})
+            files = {path: seen for path, seen in files.items() if path not in locked}
             todo = [(name, path, names[path], seen, write_files) for path, seen in files.items()]
             outcomes = list(_told(progress, "changing", len(todo), workers.map(_change, todo, world)))
             changed = {path: outcome for path, outcome in zip(files, outcomes, strict=True) if outcome.changed}
             fresh = set(filter(is_read_only, changed)) if write_files else set()
             if not fresh:
                 break
-            locked |= fresh  # once more, as if they had not been given: what calls their functions stays as well
+            locked |= fresh  # once more: their functions stay asynq, and so does what these call
     if write_files:
         _write(files, outcomes, changed)
     return sorted([*troubles, *outcomes], key=lambda outcome: outcome.path)
@@ -112,13 +116,18 @@ def _write(files: dict[Path, bytes], outcomes: list[Outcome], changed: dict[Path
 
 
 def _look(
-    name: str, names: dict[Path, str], workers: Workers, progress: Progress, troubles: list[Outcome]
+    name: str,
+    names: dict[Path, str],
+    workers: Workers,
+    progress: Progress,
+    troubles: list[Outcome],
+    locked: set[str],
 ) -> tuple[Any, dict[Path, bytes]]:
-    """Look at the files that say the words, then at those that import them, and those that import a package that does."""
+    """Look at the files that say the words, then at those that import them, and so on over all that pass names on."""
     command = COMMANDS[name]
     world, files = command.world(), dict[Path, bytes]()
     unread, pattern = list(names), command.words
-    first, known = True, list[Any]()
+    first, known, waiting, words = True, list[Any](), list[tuple[Any, set[str]]](), set[str]()
     while pattern:
         jobs = [(name, path, names[path], pattern) for path in unread]
         answers = list(_told(progress, "reading", len(jobs), workers.map(_look_at, jobs)))
@@ -134,10 +143,11 @@ def _look(
         for file in seen:
             world.add(file)
         known += seen
-        pattern = _imports_of([file for file in seen if (command.is_followed(file) if first else file.package)])
+        waiting += [(file, command.passed(file)) for file in seen]
+        pattern = _imports_of(_followed(command, waiting, words))
         first = False
     _look_below(name, known, {path: names[path] for path in unread}, workers, world)
-    command.settle(world)
+    command.settle(world, locked)
     return world, files
 
 
@@ -153,11 +163,23 @@ def _look_below(name: str, known: list[Any], unread: dict[Path, str], workers: W
             world.add(file)
 
 
+def _followed(command: Command, waiting: list[tuple[Any, set[str]]], words: set[str]) -> list[Any]:
+    """Take those of the waiting files whose importers are looked at too; `words` are the names of all of them so far."""
+    found: list[Any] = []
+    while fresh := [each for each in waiting if command.is_followed(each[0]) or each[1] & words]:
+        waiting[:] = [each for each in waiting if not (command.is_followed(each[0]) or each[1] & words)]
+        words.update(file.place.rpartition(".")[2] for file, _ in fresh)
+        found += [file for file, _ in fresh]
+    return found
+
+
 def _imports_of(files: list[Any]) -> bytes:
     """A pattern of statements that import one of some files; nothing for none."""
     words = sorted({re.escape(file.place.rpartition(".")[2]).encode() for file in files})
     word = rb"\b(?:" + b"|".join(words) + rb")\b"
-    return rb"\b(?:import|from)\b[^\n]*" + word + rb"|\bimport\s*\([^)]*" + word if words else b""
+    near = rb"|\bfrom\s*\.+\s*import\b" if any(file.package for file in files) else b""  # says no package's name
+    line = rb"\b(?:import|from)\b(?:[^\n\\]|\\\r?\n)*" + word
+    return line + rb"|\bimport\s*\([^)]*" + word + near if words else b""
 
 
 def _told(progress: Progress, what: str, count: int, answers: Iterable[Any]) -> Iterator[Any]:

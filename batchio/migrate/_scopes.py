@@ -13,10 +13,10 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from batchio.migrate._facts import BUILTIN, File, Form, Scope, form_of
+from batchio.migrate._facts import BUILTIN, File, Form, Scope, form_of, options_of
 from batchio.migrate._vocabulary import canonical
 
-__all__ = ["Binder", "Unclear", "apart", "hint_of"]
+__all__ = ["Binder", "Unclear", "apart", "hint_of", "public_names"]
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -101,9 +101,12 @@ class Binder:
                 self.put(scope, alias.asname or first, ("m", alias.name if alias.asname else first))
                 continue
             base = self._absolute(node)
-            self.put(scope, alias.asname or alias.name, ("m", f"{base}.{alias.name}"))
             if alias.name == "*" and canonical(f"{base}.x"):
                 raise Unclear("imports * from asynq: import the names that it uses, and run again")
+            if alias.name == "*":
+                scope.stars.append(base)
+            else:
+                self.put(scope, alias.asname or alias.name, ("m", f"{base}.{alias.name}"))
 
     def _absolute(self, node: ast.ImportFrom) -> str:
         if not node.level:
@@ -117,6 +120,8 @@ class Binder:
         form = form_of(node.value)
         match node.targets:
             case [ast.Name(id=name)]:
+                if form and isinstance(node.value, ast.Call) and form[0] == "call":
+                    form = (*form, options_of(node.value))  # it may be a decorator that is made here
                 self.put(scope, name, ("=", form) if form else UNKNOWN)
             case [ast.Tuple(elts=targets)] if isinstance(node.value, ast.Call) and all(map(_is_name, targets)):
                 for place, target in enumerate(targets):
@@ -152,6 +157,23 @@ def hint_of(annotation: ast.expr | None) -> Form | None:
         case ast.Name() | ast.Attribute():
             return form_of(annotation)
     return None
+
+
+def public_names(tree: ast.Module) -> set[str] | None:
+    """What ``__all__`` says, if it is written down as a list."""
+    found: set[str] | None = None
+    for node in tree.body:
+        match node:
+            case (
+                ast.Assign(targets=[ast.Name(id="__all__")], value=value)
+                | ast.AnnAssign(target=ast.Name(id="__all__"), value=value)
+                | ast.AugAssign(target=ast.Name(id="__all__"), value=value)
+            ):
+                names = [each.value for each in getattr(value, "elts", [None]) if isinstance(each, ast.Constant)]
+                if len(names) != len(getattr(value, "elts", [None])):
+                    return None
+                found = (found or set()) | set(map(str, names))
+    return found
 
 
 def apart(tree: ast.Module) -> ast.Module:

@@ -8,9 +8,12 @@ Rules of this room:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
+from batchio.migrate._circles import find_circles
 from batchio.migrate._facts import Class, Function, Scope
+from batchio.migrate._kinds import keep_unknown, recognize
+from batchio.migrate._taken import find_taken
 from batchio.migrate._world import KINDS, World
 
 __all__ = ["settle"]
@@ -18,12 +21,22 @@ __all__ = ["settle"]
 ASYNC = {"asynq", "pure", "proxy"}  # native ones were there before, and so was what they override
 
 
-def settle(world: World) -> None:
-    """Say where names come from, what parameters are, what stays asynq, what is paused, what does not fit together."""
+def settle(world: World, locked: Collection[str] = ()) -> None:
+    """Say where names come from, what parameters are, what stays asynq, what is paused, what does not fit together.
+
+    The functions of `locked` files stay asynq.
+    """
     for file in world.files.values():
         world.modules.locate(file)
+    recognize(world)
     _find_below(world)
     _find_wrapped(world)
+    keep_unknown(world)
+    for function in (
+        each for module in locked if module in world.files for each in world.files[module].functions.values()
+    ):
+        if function.kind in KINDS and not function.kept:
+            function.kept = "its file is read-only"
     _learn_parameters(world)
     for function in list(world.functions.values()):
         if function.kept:
@@ -31,9 +44,11 @@ def settle(world: World) -> None:
     _keep_batches(world)
     _ask(world)
     for function in list(world.functions.values()):
-        if any(world.is_context(form, scope) for form, scope in function.contexts):
+        if function.kind in KINDS and any(world.is_context(form, scope) for form, scope in function.contexts):
             _step(world, function)
     _compare(world)
+    find_circles(world)
+    find_taken(world)
     for name, file in world.files.items():
         if any(function.kind in KINDS and not function.kept for function in file.functions.values()):
             world.old.add(name)

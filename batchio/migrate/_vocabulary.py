@@ -13,6 +13,7 @@ __all__ = [
     "BUILTIN_ATTRIBUTES",
     "CONTEXTS",
     "DECORATORS",
+    "HARMLESS",
     "canonical",
     "home",
 ]
@@ -48,6 +49,10 @@ def canonical(dotted: str) -> str | None:
         return "." + rest[0] if len(rest) == 1 else ".".join(rest)
     return rest[-1]
 
+
+# Decorators that have nothing to do with asynq, by the last part of their names.
+HARMLESS = {"abstractmethod", "cached_property", "classmethod", "contextmanager", "deprecated", "final", "object"}
+HARMLESS |= {"overload", "override", "patch", "property", "setter", "staticmethod", "wraps"}
 
 DECORATORS = {"asynq": "asynq", "async_proxy": "proxy", "async_generator": "generator"}
 

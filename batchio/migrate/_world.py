@@ -30,6 +30,12 @@ class World(Names):
     """Those whose instances kept functions make: they stay on asynq's bases."""
     attributes: set[str] = field(default_factory=set)
     """The names of what classes and instances have besides methods."""
+    circles: dict[str, int] = field(default_factory=dict)
+    """The functions that call each other in a circle, by their paths, and the circle's number."""
+    taken: dict[str, set[str]] = field(default_factory=dict)
+    """The names that other files take from a file, by the file's."""
+    lent: dict[str, set[str]] = field(default_factory=dict)
+    """Those of them that functions take which stay asynq."""
     old: set[str] = field(default_factory=set)
     """The files that have functions to migrate: what they call was asynq's when they were written."""
 
@@ -38,8 +44,7 @@ class World(Names):
         self.files[file.module] = file
         self.modules.add(file)
         for function in file.functions.values():
-            if function.kind in KINDS:
-                self.around.update(_prefixes(function.path))
+            self.put_around(function)
         self.functions |= file.functions
         self.classes |= file.classes
         self.scopes |= file.scopes
@@ -49,6 +54,11 @@ class World(Names):
         for function in file.functions.values():
             if function.owner:
                 self.methods.setdefault(function.name, []).append(function)
+
+    def put_around(self, function: Function) -> None:
+        """Note which functions have this one inside, if it is asynq's."""
+        if function.kind in KINDS:
+            self.around.update(_prefixes(function.path))
 
     # --- questions --------------------------------------------------------------------------------------------
 
@@ -104,8 +114,15 @@ class World(Names):
                 if binding[0] != "m" or canonical(binding[1]) or self._imported(binding[1], DEPTH):
                     return None
                 return str(binding[1]).rpartition(".")[0] or str(binding[1])
+            if where.stars and not self.bound_in(where, form[1]):
+                return self.unseen_star(where)
             where = self.scopes.get(where.parent) if where.parent else None
         return None
+
+    def is_starred(self, module: str, name: str) -> bool:
+        """Whether a file that imports ``*`` from another uses a name of it."""
+        files = [file for file in self.files.values() if module in self.scopes[file.module].stars]
+        return any(name in file.words for file in files)
 
     def find(self, parts: list[str]) -> Answer | None:
         """What a dotted name in a string stands for, as in ``mock.patch("module.function")``."""

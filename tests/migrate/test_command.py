@@ -279,3 +279,11 @@ def test_a_file_is_changed_once_however_often_it_is_given(tmp_path: Path, file: 
     outcomes = migrate("asynq", [tmp_path, file, tmp_path / "link.py"], write_files=True, processes=1)
     assert [outcome.written for outcome in outcomes] == [True]
     assert file.read_text(encoding="utf-8") == AFTER
+
+
+def test_a_pipe_is_told_as_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is not read, which would wait for ever; and where nothing else was given the command could not run."""
+    pipe = tmp_path / "pipe.py"
+    os.mkfifo(pipe)
+    assert cli.main(["migrate", "asynq", "--write", str(pipe)]) == 2
+    assert capsys.readouterr().err == f"batchio migrate: it is neither a file nor a folder: {pipe}\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batchio.migrate import _cli as cli
-from batchio.migrate._dataloaders import MOVED
+from batchio.migrate._loaders import MOVED
 
 CASES = {
     "a name": (
@@ -126,3 +126,32 @@ def test_a_bad_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert cli.main(["migrate", "aiodataloader", "--write", str(tmp_path)]) == 1
     assert "a.py: line 1 does not parse" in capsys.readouterr().err
     assert (tmp_path / "b.py").read_text(encoding="utf-8") == CASES["a name"][2]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "from site import ad\n",
+        "from site import *\n\nx = ad\n",
+        "import site\n\nx = site.ad\n",
+        "import site as s\n\nx = s.ad\n",
+    ],
+    ids=["its name", "star", "attribute", "attribute by another name"],
+)
+def test_a_module_that_other_files_take_from_a_file_stays_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], other: str
+) -> None:
+    """Though the file uses it no more itself; it is told. What nobody takes goes."""
+    site = tmp_path / "site.py"
+    before = "import aiodataloader as ad\n\nx = ad.DataLoader(f)\n"
+    site.write_text(before, encoding="utf-8")
+    (tmp_path / "other.py").write_text(other, encoding="utf-8")
+    for _ in range(2):
+        assert cli.main(["migrate", "aiodataloader", "--write", str(tmp_path)]) == 1
+        reason = "other files take ad from here: it stays aiodataloader's, and so does what they make of it"
+        assert capsys.readouterr().err.splitlines()[:-1] == [f"{site}:1: {reason}"]
+    after = "import aiodataloader as ad\nimport batchio.compat.aiodataloader\n\nx = batchio.compat.aiodataloader.DataLoader(f)\n"
+    assert site.read_text(encoding="utf-8") == after
+    (tmp_path / "other.py").unlink()
+    site.write_text(before, encoding="utf-8")
+    assert cli.main(["migrate", "aiodataloader", "--write", str(tmp_path)]) == 0

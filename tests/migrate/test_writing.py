@@ -59,7 +59,7 @@ def when(monkeypatch: pytest.MonkeyPatch, what: str, action: Callable[[], object
 def test_a_read_only_file_is_one_line_and_the_rest_goes_on(
     tree: Path, locked: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also for root, who could write it. The others are changed as if it had not been given."""
+    """Also for root, who could write it. The others are changed, but for what its functions call."""
     other = tree / "other.py"
     other.write_text(LIB, encoding="utf-8")
     (tree / locked).chmod(0o444)
@@ -70,6 +70,28 @@ def test_a_read_only_file_is_one_line_and_the_rest_goes_on(
     other.unlink()
     assert texts(tree)[locked] == TEXTS[locked]
     assert texts(tree)["view.py"] == VIEW, "it calls a function that stays asynq's"
+
+
+def test_functions_of_a_read_only_file_stay_asynq_for_who_calls_them(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What they call stays as well, and what calls them is told so: nobody says that they must be async."""
+    lib, other = tree / "lib.py", tree / "other.py"
+    lib.write_text(
+        LIB.replace("asynq\n", "asynq\nfrom deep import low\n", 1)
+        + "\n\n@asynq()\ndef more(x):\n    yield low.asynq(x)\n"
+    )
+    (tree / "deep.py").write_text(LIB.replace("allowed", "low"), encoding="utf-8")
+    other.write_text(
+        "from asynq import asynq\nfrom lib import allowed\n\n\n@asynq()\ndef go(x):\n    yield allowed.asynq(x)\n"
+    )
+    lib.chmod(0o444)
+    assert run(tree) == 1
+    told = capsys.readouterr().err
+    assert "must be async" not in told
+    assert "what is called here stays asynq: it runs alone, and blocks the event loop\n" in told
+    assert "low stays asynq: more stays asynq and calls it\n" in told
+    assert "    allowed.asynq(x).value()\n" in other.read_text(encoding="utf-8")
 
 
 def test_a_read_only_file_that_does_not_change_is_in_nobodys_way(tree: Path) -> None:
