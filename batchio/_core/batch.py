@@ -205,9 +205,8 @@ class Batch:
         self.keys: list[Any] = [*waiters]
         self.number = next(numbers)
         self.slot = slot
-        self.parents = (
-            set(group.parents) if group.parents else NONE
-        )  # the batches that wait for this one; joins add to it
+        # The batches that wait for this one; joins add to it.
+        self.parents = set(group.parents) if group.parents else NONE
         self.above: Batch | None = None  # the batch that asked for all its keys, when it was one and nobody else
         self.loaders = definition.alone  # the loaders that its chain passes through
         self.depth = 0

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 __all__ = ["Scope", "scope"]
 
-current: ContextVar[Any] = ContextVar("batchio.scope", default=None)
+current: ContextVar[Any] = ContextVar("batchio.scope", default=None)  # a Scope, or one that is seen from Within
 
 _UNBOUND: Any = object()  # not used on a loop yet
 _ENDED: Any = object()

@@ -109,7 +109,7 @@ class Dispatcher:
             queue = self.queues[definition] = Queue(definition)
             if definition.limits.max_delay < self._soonest:
                 self._soonest = definition.limits.max_delay
-                self._late_from = 0.0
+                self._late_from = 0.0  # this tick's is too late for it
         return queue
 
     def expect(self, queue: Queue) -> None:
