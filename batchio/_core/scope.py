@@ -190,8 +190,7 @@ def batch_context() -> Context:
     """A copy of the current context, for a batch function that is to run in it."""
     context = copy_context()
     scope = current.get()
-    if isinstance(scope, Scope):
-        context.run(current.set, Within(scope))
+    context.run(current.set, Within(scope) if isinstance(scope, Scope) else scope)
     return context
 
 
