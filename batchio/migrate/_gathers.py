@@ -24,8 +24,8 @@ from batchio.migrate._imports import with_imports
 from batchio.migrate._known import Known
 from batchio.migrate._loops import comprehension, filled, known, waits_only
 from batchio.migrate._rows import Row, gathered, rows, runs
-from batchio.migrate._steps import names_in
 from batchio.migrate._syntax import as_arguments, awaited, call, code, form_of
+from batchio.migrate._used import names_in
 
 __all__ = ["gather"]
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import libcst as cst
 
-from batchio.migrate._steps import Kind, is_simple, names_in
+from batchio.migrate._steps import Kind, is_simple
 from batchio.migrate._syntax import call, code, named
+from batchio.migrate._used import names_in
 
 __all__ = ["comprehension", "filled", "is_ready", "waits_only"]
 

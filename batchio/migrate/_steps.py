@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import libcst as cst
 
 from batchio.migrate._syntax import code
+from batchio.migrate._used import names_in
 
-__all__ = ["Between", "Step", "between", "is_simple", "names_in", "step"]
+__all__ = ["Between", "Step", "between", "is_simple", "step"]
 
 Kind = Callable[[cst.Call], str | None]
 
@@ -97,27 +98,3 @@ def is_simple(node: cst.BaseExpression) -> bool:
         case cst.ConcatenatedString():
             return code(node).count("{") == 0
     return False
-
-
-def names_in(node: cst.CSTNode) -> set[str]:
-    """The names that an expression reads: not those of attributes and keywords."""
-    found = _Names()
-    node.visit(found)
-    return found.names
-
-
-class _Names(cst.CSTVisitor):
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-
-    def visit_Name(self, node: cst.Name) -> None:
-        self.names.add(node.value)
-
-    def visit_Attribute(self, node: cst.Attribute) -> bool:
-        node.value.visit(self)
-        return False
-
-    def visit_Arg(self, node: cst.Arg) -> bool:
-        node.value.visit(self)
-        return False

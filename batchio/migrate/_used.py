@@ -1,4 +1,4 @@
-"""Which names a file uses: in its code, and in annotations that are written as text.
+"""Which names an expression or a file uses: in its code, and in annotations that are written as text.
 
 Rules of this room: questions only. What a name stands for is nobody's business here, so a name too many may be given.
 """
@@ -9,15 +9,33 @@ import ast
 
 import libcst as cst
 
-__all__ = ["names_in_annotations", "names_in_strings", "used_names"]
+__all__ = ["names_in", "names_in_annotations", "names_in_strings", "used_names"]
 
 
 class _Names(cst.CSTVisitor):
-    """Every name that is used, but for those of attributes, keywords and imports."""
+    """Every name, but for those of attributes and keywords."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: set[str] = set()
+
+    def visit_Name(self, node: cst.Name) -> None:
+        self.found.add(node.value)
+
+    def visit_Attribute(self, node: cst.Attribute) -> bool:
+        node.value.visit(self)
+        return False
+
+    def visit_Arg(self, node: cst.Arg) -> bool:
+        node.value.visit(self)
+        return False
+
+
+class _Used(_Names):
+    """The same but for those that are defined or imported."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.named: set[int] = set()
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
@@ -28,15 +46,7 @@ class _Names(cst.CSTVisitor):
 
     def visit_Name(self, node: cst.Name) -> None:
         if id(node) not in self.named:
-            self.found.add(node.value)
-
-    def visit_Attribute(self, node: cst.Attribute) -> bool:
-        node.value.visit(self)
-        return False
-
-    def visit_Arg(self, node: cst.Arg) -> bool:
-        node.value.visit(self)
-        return False
+            super().visit_Name(node)
 
     def visit_Param(self, node: cst.Param) -> None:
         self.named.add(id(node.name))
@@ -48,8 +58,16 @@ class _Names(cst.CSTVisitor):
         return False
 
 
-def used_names(module: cst.Module) -> set[str]:
+def names_in(node: cst.CSTNode) -> set[str]:
+    """The names that an expression reads."""
     names = _Names()
+    node.visit(names)
+    return names.found
+
+
+def used_names(module: cst.Module) -> set[str]:
+    """The names that a file uses, and does not only define or import."""
+    names = _Used()
     module.visit(names)
     return names.found
 

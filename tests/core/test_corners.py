@@ -490,6 +490,17 @@ class Awkward:
         return isinstance(other, Awkward) and self.number == other.number
 
 
+async def check_all_leave(loads: list[asyncio.Future[Any]], comparison: int) -> None:
+    """One comparison from now on raises: every load is answered or told all the same."""
+    Awkward.comparisons_left = comparison
+    try:
+        await batchio.drain(10)
+    finally:
+        Awkward.comparisons_left = 0
+    assert all(load.done() for load in loads), f"hung by comparison {comparison}"
+    await asyncio.gather(*loads, return_exceptions=True)
+
+
 @pytest.mark.parametrize("max_batch_size", [1, 2, 100])
 @pytest.mark.parametrize("missing", [False, True])
 async def test_keys_that_cannot_be_compared_hang_nobody(max_batch_size: int, missing: bool) -> None:
@@ -504,13 +515,7 @@ async def test_keys_that_cannot_be_compared_hang_nobody(max_batch_size: int, mis
             loads: list[asyncio.Future[Any]] = [loader(Awkward(number)) for number in range(4)]
             loads += [loader.load_many([Awkward(3), Awkward(4), Awkward(5)]), loader(Awkward(6))]
             loads[1].cancel()
-            Awkward.comparisons_left = comparison
-            try:
-                await batchio.drain(10)
-            finally:
-                Awkward.comparisons_left = 0
-            assert all(load.done() for load in loads), f"hung by comparison {comparison}"
-            await asyncio.gather(*loads, return_exceptions=True)
+            await check_all_leave(loads, comparison)
 
 
 async def test_keys_that_cannot_be_compared_hang_nobody_in_a_queue_that_was_swept() -> None:
@@ -524,13 +529,7 @@ async def test_keys_that_cannot_be_compared_hang_nobody_in_a_queue_that_was_swep
         loads = [loader(Awkward(number)) for number in range(3)]
         loads[0].cancel()
         loads.append(loader(Awkward(3)))
-        Awkward.comparisons_left = comparison
-        try:
-            await batchio.drain(10)
-        finally:
-            Awkward.comparisons_left = 0
-        assert all(load.done() for load in loads), f"hung by comparison {comparison}"
-        await asyncio.gather(*loads, return_exceptions=True)
+        await check_all_leave(loads, comparison)
 
 
 async def test_a_key_that_cannot_be_hashed_is_refused_by_a_scope_that_has_loaded_before() -> None:
