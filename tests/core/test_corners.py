@@ -494,7 +494,8 @@ async def check_all_leave(loads: list[asyncio.Future[Any]], comparison: int) -> 
     """One comparison from now on raises: every load is answered or told all the same."""
     Awkward.comparisons_left = comparison
     try:
-        await batchio.drain(10)
+        async with asyncio.timeout(5):
+            await batchio.drain()  # without a limit, at which it would tell whoever hangs
     finally:
         Awkward.comparisons_left = 0
     assert all(load.done() for load in loads), f"hung by comparison {comparison}"
